@@ -1,0 +1,133 @@
+package flow
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"net/netip"
+)
+
+// Endpoint is an address and a port as they stand in a packet. IPv4 addresses
+// use the first four bytes, the rest is zero.
+type Endpoint struct {
+	Addr [16]byte
+	Port uint16
+}
+
+func (e Endpoint) compare(o Endpoint) int {
+	if c := bytes.Compare(e.Addr[:], o.Addr[:]); c != 0 {
+		return c
+	}
+	return int(e.Port) - int(o.Port)
+}
+
+// Key identifies a flow without direction: the smaller endpoint comes first.
+// It is comparable and has no padding, so it is a fast map key. Fields that do
+// not apply are zero.
+type Key struct {
+	A, B         [16]byte  // addresses, smaller endpoint first
+	Tenant       uint32    // VNI or TEID of the encapsulation
+	PortA, PortB uint16    // ports, zero where the protocol has none
+	VLAN         [2]uint16 // outer and inner VLAN id
+	Protocol     uint16    // IP protocol number
+	Version      uint8     // 4 or 6
+	Tunnel       Tunnel    // how the flow was encapsulated
+}
+
+// Tunnel names an encapsulation.
+type Tunnel uint8
+
+// TunnelNone is a flow that was not encapsulated.
+const TunnelNone Tunnel = 0
+
+// String returns the name used in records, empty for none.
+func (t Tunnel) String() string { return "" }
+
+// SetEndpoints stores the two ends in canonical order and reports whether src
+// became the A side.
+func (k *Key) SetEndpoints(src, dst *Endpoint) (forward bool) {
+	if src.compare(*dst) <= 0 {
+		k.A, k.PortA, k.B, k.PortB = src.Addr, src.Port, dst.Addr, dst.Port
+		return true
+	}
+	k.A, k.PortA, k.B, k.PortB = dst.Addr, dst.Port, src.Addr, src.Port
+	return false
+}
+
+// Ends returns the A and the B side as addresses with ports.
+func (k *Key) Ends() (a, b netip.AddrPort) {
+	return netip.AddrPortFrom(k.addr(&k.A), k.PortA), netip.AddrPortFrom(k.addr(&k.B), k.PortB)
+}
+
+func (k *Key) addr(raw *[16]byte) netip.Addr {
+	if k.Version == 4 {
+		return netip.AddrFrom4([4]byte(raw[:4]))
+	}
+	return netip.AddrFrom16(*raw)
+}
+
+// Hash mixes all fields. Both directions of a flow have the same hash, because
+// the key is canonical; it is the same in every process.
+func (k *Key) Hash() uint64 {
+	const m = 0x9e3779b97f4a7c15
+	h := uint64(k.Tenant)<<32 | uint64(k.PortA)<<16 | uint64(k.PortB)
+	h ^= uint64(k.VLAN[0])<<48 | uint64(k.VLAN[1])<<32 | uint64(k.Protocol)<<16 | uint64(k.Version)<<8 | uint64(k.Tunnel)
+	h = mix(h, m)
+	h = mix(h^binary.LittleEndian.Uint64(k.A[:]), m)
+	h = mix(h^binary.LittleEndian.Uint64(k.B[:]), m)
+	if k.Version == 6 {
+		h = mix(h^binary.LittleEndian.Uint64(k.A[8:]), m)
+		h = mix(h^binary.LittleEndian.Uint64(k.B[8:]), m)
+	}
+	return h
+}
+
+func mix(a, m uint64) uint64 {
+	a *= m
+	return a ^ a>>29
+}
+
+// ID identifies a flow for good: the same packets read again give the same ID.
+type ID [16]byte
+
+// MakeID returns the first 128 bits of SHA-256 over the sensor id, the
+// canonical key, the first packet's time in ns and an ordinal for flows that
+// tie in all of these.
+func MakeID(sensor string, k *Key, firstNanos int64, ordinal uint32) ID {
+	var buf [96]byte
+	b := append(buf[:0], byte(len(sensor)>>8), byte(len(sensor)))
+	b = append(b, sensor...)
+	b = append(b, k.A[:]...)
+	b = append(b, k.B[:]...)
+	b = binary.BigEndian.AppendUint32(b, k.Tenant)
+	b = binary.BigEndian.AppendUint16(b, k.PortA)
+	b = binary.BigEndian.AppendUint16(b, k.PortB)
+	b = binary.BigEndian.AppendUint16(b, k.VLAN[0])
+	b = binary.BigEndian.AppendUint16(b, k.VLAN[1])
+	b = binary.BigEndian.AppendUint16(b, k.Protocol)
+	b = append(b, k.Version, byte(k.Tunnel))
+	b = binary.BigEndian.AppendUint64(b, uint64(firstNanos))
+	b = binary.BigEndian.AppendUint32(b, ordinal)
+	sum := sha256.Sum256(b)
+	return ID(sum[:16])
+}
+
+// String returns 32 lower-case hex digits.
+func (id ID) String() string { return hex.EncodeToString(id[:]) }
+
+// MarshalText implements encoding.TextMarshaler.
+func (id ID) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, id[:]), nil }
+
+// ParseID reads what String wrote.
+func ParseID(s string) (ID, error) {
+	var id ID
+	if len(s) != 2*len(id) {
+		return ID{}, fmt.Errorf("flow id %q: want 32 hex digits", s)
+	}
+	if _, err := hex.Decode(id[:], []byte(s)); err != nil {
+		return ID{}, fmt.Errorf("flow id %q: %w", s, err)
+	}
+	return id, nil
+}
