@@ -120,14 +120,16 @@ type DNS struct {
 
 // Query is one question.
 type Query struct {
-	Name, Type string
+	Name string `parquet:"name"`
+	Type string `parquet:"type"`
 }
 
 // Answer is one resource record.
 type Answer struct {
-	Name, Type string
-	TTL        uint32
-	Data       string
+	Name string `parquet:"name"`
+	Type string `parquet:"type"`
+	TTL  uint32 `parquet:"ttl"`
+	Data string `parquet:"data"`
 }
 
 // HTTP is what HTTP/1 messages in clear show.
@@ -151,7 +153,8 @@ type Response struct {
 
 // Header is one header field as sent.
 type Header struct {
-	Name, Value string
+	Name  string `parquet:"name"`
+	Value string `parquet:"value"`
 }
 
 // Reason is one cause of a verdict.

@@ -1,0 +1,90 @@
+package app
+
+import (
+	"fmt"
+	"time"
+
+	"trench/pkg/assemble"
+	"trench/pkg/packet"
+	"trench/pkg/pcap"
+	"trench/pkg/record"
+)
+
+// Summary counts what a run did. Packets is the sum of InFlows, NotIP,
+// Malformed, Refused, Filtered, Duplicate and FragmentDropped: every packet is
+// in exactly one of them.
+type Summary struct {
+	Packets, Bytes                       uint64 // read
+	InFlows, NotIP, Malformed, Refused   uint64
+	Filtered, Duplicate, FragmentDropped uint64
+	Truncated                            uint64 // of InFlows: cut by the snap length
+	RefusedLinks                         map[pcap.LinkType]uint64
+
+	Files, Skipped uint64 // captures read; files in directories that are none
+	Faults         []Fault
+
+	Table                         assemble.Stats
+	Flows                         uint64 // rows
+	TLS, QUIC, DTLS               uint64
+	Malicious, Suspicious, Benign uint64
+	Elapsed                       time.Duration
+}
+
+// count enters the outcome of decoding one packet.
+func (s *Summary) count(o packet.Outcome, p *pcap.Packet, v *packet.View) {
+	s.Packets++
+	s.Bytes += uint64(p.WireLen)
+	switch o {
+	case packet.OK:
+		s.InFlows++
+		if v.Truncated {
+			s.Truncated++
+		}
+	case packet.NotIP:
+		s.NotIP++
+	case packet.Malformed:
+		s.Malformed++
+	case packet.Refused:
+		s.Refused++
+		if s.RefusedLinks == nil {
+			s.RefusedLinks = make(map[pcap.LinkType]uint64)
+		}
+		s.RefusedLinks[p.Link]++
+	case packet.Fragment:
+		s.FragmentDropped++
+	}
+}
+
+// rows enters finished rows.
+func (s *Summary) rows(rows []*record.Record) {
+	s.Flows += uint64(len(rows))
+	for _, r := range rows {
+		switch r.AppProto {
+		case "tls":
+			s.TLS++
+		case "quic":
+			s.QUIC++
+		case "dtls":
+			s.DTLS++
+		}
+		switch r.Verdict {
+		case record.Malicious:
+			s.Malicious++
+		case record.Suspicious:
+			s.Suspicious++
+		case record.Benign:
+			s.Benign++
+		}
+	}
+}
+
+// Line returns the machine-readable last line of the summary.
+func (s *Summary) Line() string {
+	sec := s.Elapsed.Seconds()
+	return fmt.Sprintf("summary packets=%d in_flows=%d not_ip=%d malformed=%d refused=%d filtered=%d duplicate=%d fragment_dropped=%d"+
+		" truncated=%d bytes=%d files=%d skipped=%d faults=%d flows=%d tls=%d quic=%d dtls=%d malicious=%d suspicious=%d benign=%d"+
+		" evicted_max_flows=%d reassembly_gave_up=%d dns_answers_forgotten=%d seconds=%.3f packets_per_second=%.0f",
+		s.Packets, s.InFlows, s.NotIP, s.Malformed, s.Refused, s.Filtered, s.Duplicate, s.FragmentDropped,
+		s.Truncated, s.Bytes, s.Files, s.Skipped, len(s.Faults), s.Flows, s.TLS, s.QUIC, s.DTLS, s.Malicious, s.Suspicious, s.Benign,
+		s.Table.Evicted, s.Table.PendingDrops, s.Table.DNSDrops, sec, float64(s.Packets)/max(sec, 1e-9))
+}

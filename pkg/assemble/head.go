@@ -1,0 +1,222 @@
+package assemble
+
+import (
+	"bytes"
+	"encoding/binary"
+
+	"trench/pkg/flow"
+	"trench/pkg/httpwire"
+)
+
+// recordHeader is the length of a TLS record header (RFC 8446, section 5.1):
+// type u8 | version u16 | length u16.
+const recordHeader = 5
+
+// headState says how far one side's first bytes have been understood.
+type headState uint8
+
+const (
+	headOpen   headState = iota // too few bytes to tell a protocol
+	headTLS                     // walking from record to record
+	headHTTP                    // looking for the end of the header section
+	headClosed                  // nothing more is wanted
+)
+
+// head listens to one side of a stream: it recognises the protocol and keeps
+// the bytes that later stages parse.
+type head struct {
+	state   headState
+	partial uint8 // bytes of a record header that are there
+	typ     uint8 // TLS: content type of the record being read
+	full    bool  // TLS: nothing more is kept, since a gap or the limit
+	header  [recordHeader]byte
+	remain  uint32 // TLS: body bytes of the record that are to come
+	kept    []byte
+}
+
+// add takes the next bytes of the stream.
+func (h *head) add(c *conn, t *Table, side int, data []byte, time int64) {
+	switch h.state {
+	case headOpen:
+		if len(h.kept) > 0 { // the first segments were very short
+			h.keep(t, data)
+			data = h.kept
+		}
+		app, client := identifyStream(data)
+		switch {
+		case app == flow.AppUnknown && undecided(data):
+			if len(h.kept) == 0 {
+				h.keep(t, data)
+			}
+			return
+		case app == flow.AppUnknown:
+			h.drop(t)
+			return
+		}
+		c.recognise(app, client, side)
+		first := data
+		if len(h.kept) > 0 {
+			first = append([]byte(nil), data...)
+			h.kept = h.kept[:0]
+		}
+		switch app {
+		case flow.AppTLS:
+			h.state = headTLS
+			h.walk(c, t, side, first, time)
+		case flow.AppHTTP:
+			h.state = headHTTP
+			h.scan(t, first)
+		default:
+			h.drop(t)
+		}
+	case headTLS:
+		h.walk(c, t, side, data, time)
+	case headHTTP:
+		h.scan(t, data)
+	}
+}
+
+// skip notes that n bytes are missing.
+func (h *head) skip(c *conn, side int, n int) {
+	if h.state == headTLS && h.partial == 0 && uint32(n) <= h.remain && n >= 0 {
+		h.remain -= uint32(n)
+		h.full = h.full || h.typ != typeApplicationData
+		return
+	}
+	if h.state == headOpen {
+		h.kept = h.kept[:0]
+	}
+	h.state = headClosed
+}
+
+// done reports whether nothing more is wanted.
+func (h *head) done(*conn) bool { return h.state == headClosed }
+
+// finish is called at the end of the flow.
+func (h *head) finish(*conn) {
+	if h.state == headOpen {
+		h.kept = h.kept[:0]
+	}
+}
+
+// drop forgets what was kept and wants nothing more.
+func (h *head) drop(t *Table) {
+	t.pool.releaseBytes(h.kept)
+	h.kept = nil
+	h.state = headClosed
+}
+
+// keep appends to the kept bytes up to the limit, and reports whether all fitted.
+func (h *head) keep(t *Table, b []byte) bool {
+	room := t.cfg.HandshakeBytes - len(h.kept)
+	fits := len(b) <= room
+	if !fits {
+		b = b[:room]
+	}
+	h.kept = t.pool.appendBytes(h.kept, b)
+	return fits
+}
+
+// scan keeps HTTP/1 bytes up to the end of the header section; the body is
+// application data and not kept.
+func (h *head) scan(t *Table, data []byte) {
+	from := max(len(h.kept)-3, 0)
+	fits := h.keep(t, data)
+	if i := httpwire.HeaderEnd(h.kept[from:]); i >= 0 {
+		h.kept = h.kept[:from+i]
+		h.state = headClosed
+	} else if !fits {
+		h.state = headClosed
+	}
+}
+
+// walk reads record headers, keeps the records that are not application data
+// and counts the bytes of those that are.
+func (h *head) walk(c *conn, t *Table, side int, data []byte, time int64) {
+	for len(data) > 0 {
+		if h.remain > 0 {
+			n := min(len(data), int(h.remain))
+			h.body(c, t, side, data[:n])
+			h.remain -= uint32(n)
+			data = data[n:]
+			continue
+		}
+		n := copy(h.header[h.partial:], data)
+		data = data[n:]
+		if h.partial += uint8(n); h.partial < recordHeader {
+			return
+		}
+		h.partial = 0
+		if !plausibleRecord(h.header[:]) {
+			h.state = headClosed
+			return
+		}
+		h.typ, h.remain = h.header[0], uint32(binary.BigEndian.Uint16(h.header[3:]))
+		c.record(t, side, h.typ, uint16(h.remain), time)
+		if h.typ != typeApplicationData && !h.full {
+			h.full = !h.keep(t, h.header[:])
+		}
+	}
+}
+
+func (h *head) body(c *conn, t *Table, side int, b []byte) {
+	if h.typ == typeApplicationData {
+		c.data.tls.side[side].count(b)
+	} else if !h.full {
+		h.full = !h.keep(t, b)
+	}
+}
+
+// tlsState is what is kept of a TLS connection besides its handshake.
+type tlsState struct {
+	records [2 * flow.SPLTRecords]flow.Record // Direction is the side
+	n       uint8
+	listed  [2]uint8
+	side    [2]tlsHalf
+}
+
+// tlsHalf counts the records of one side.
+type tlsHalf struct {
+	records, appRecords, appBytes, alerts, changeCipherSpecs uint64
+	counted                                                  uint32
+	byteCounts                                               [256]uint16
+}
+
+// record enters a record header.
+func (c *conn) record(t *Table, side int, typ uint8, length uint16, time int64) {
+	s := c.data.tls
+	if s == nil {
+		s = t.pool.tls()
+		c.data.tls = s
+	}
+	h := &s.side[side]
+	h.records++
+	switch typ {
+	case typeApplicationData:
+		h.appRecords++
+		h.appBytes += uint64(length)
+	case typeAlert:
+		h.alerts++
+	case typeChangeCipherSpec:
+		h.changeCipherSpecs++
+	}
+	if s.listed[side] < flow.SPLTRecords {
+		s.records[s.n] = flow.Record{Direction: flow.Direction(side), Type: typ, Length: length, Offset: time - c.first}
+		s.n++
+		s.listed[side]++
+	}
+}
+
+func (h *tlsHalf) count(b []byte) {
+	if h.counted < flow.CountedBytes {
+		b = b[:min(len(b), flow.CountedBytes-int(h.counted))]
+		h.counted += uint32(len(b))
+		countBytes(&h.byteCounts, b)
+	}
+}
+
+// undecided reports whether more bytes may still turn b into the start of a
+// known protocol.
+func undecided(b []byte) bool {
+	return len(b) <= recordHeader || len(b) < identifyBytes && bytes.IndexByte(b, 0) < 0
+}

@@ -1,0 +1,128 @@
+package assemble
+
+import (
+	"net/netip"
+
+	"trench/pkg/dnswire"
+	"trench/pkg/packet"
+)
+
+// maxResolution bounds the DNS response that is remembered.
+const maxResolution = 4096
+
+// resolution is a DNS response that named an address.
+type resolution struct {
+	time    int64 // ns since the Unix epoch
+	message []byte
+}
+
+// pair is who asked and what address the answer gave.
+type pair struct {
+	client, server [16]byte
+	version        uint8
+}
+
+// resolutions remembers which response named which address for which client.
+// The oldest answers make room for new ones.
+type resolutions struct {
+	age     int64 // ns
+	limit   int
+	byPair  map[pair]*resolution
+	order   []asked // ring, in order of arrival
+	at      int
+	dropped uint64 // given up before their age
+}
+
+type asked struct {
+	pair pair
+	res  *resolution
+}
+
+func newResolutions(limit int, age int64) resolutions {
+	return resolutions{age: age, limit: limit, byPair: make(map[pair]*resolution)}
+}
+
+func (r *resolutions) clear() {
+	clear(r.byPair)
+	r.order, r.at = r.order[:0], 0
+}
+
+// learn remembers the addresses that a DNS response gives.
+func (r *resolutions) learn(v *packet.View) {
+	b := v.Payload
+	if len(b) < 12 || b[2]&0x80 == 0 || len(b) > maxResolution || int(v.Length) != len(b) {
+		return
+	}
+	p := pair{version: v.Key.Version}
+	p.client = v.Key.A // the response goes to who asked
+	if v.Forward {
+		p.client = v.Key.B
+	}
+	var res *resolution
+	dnswire.AnswerAddrs(b, func(a netip.Addr) {
+		a = a.Unmap()
+		p.server = [16]byte{}
+		if a.Is4() {
+			four := a.As4()
+			copy(p.server[:], four[:])
+			if p.version != 4 { // asked over IPv6 for an IPv4 server: another client address
+				return
+			}
+		} else {
+			if p.version != 6 {
+				return
+			}
+			p.server = a.As16()
+		}
+		if res == nil {
+			res = &resolution{time: v.Time, message: append([]byte(nil), b...)}
+		}
+		r.put(p, res)
+	})
+}
+
+func (r *resolutions) put(p pair, res *resolution) {
+	r.byPair[p] = res
+	if len(r.order) < r.limit {
+		r.order = append(r.order, asked{p, res})
+		return
+	}
+	old := &r.order[r.at]
+	if r.byPair[old.pair] == old.res {
+		delete(r.byPair, old.pair)
+		if res.time-old.res.time < r.age {
+			r.dropped++
+		}
+	}
+	*old = asked{p, res}
+	r.at = (r.at + 1) % r.limit
+}
+
+// lookup finds the response that led to the flow of a first packet.
+func (r *resolutions) lookup(v *packet.View) *resolution {
+	if len(r.byPair) == 0 {
+		return nil
+	}
+	p := pair{client: v.Key.A, server: v.Key.B, version: v.Key.Version}
+	if !v.Forward {
+		p.client, p.server = p.server, p.client
+	}
+	res := r.byPair[p]
+	if res == nil { // the first packet may be the server's
+		p.client, p.server = p.server, p.client
+		res = r.byPair[p]
+	}
+	if res == nil || v.Time-res.time > r.age || v.Time < res.time {
+		return nil
+	}
+	return res
+}
+
+// Learn remembers the addresses of a DNS response that another table accounts
+// for, so that tables which share a capture know the same answers.
+func (t *Table) Learn(v *packet.View) { t.dns.learn(v) }
+
+// IsDNSResponse reports whether v may hold addresses worth remembering.
+func IsDNSResponse(v *packet.View) bool {
+	return v.Key.Protocol == packet.ProtocolUDP && len(v.Payload) >= 12 && v.Payload[2]&0x80 != 0 && isDNS(v.Payload)
+}

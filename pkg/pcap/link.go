@@ -1,0 +1,36 @@
+package pcap
+
+import "strconv"
+
+// LinkType is the LINKTYPE_ value of a capture (www.tcpdump.org/linktypes.html).
+type LinkType uint16
+
+// Link types that are known by name.
+const (
+	LinkNull       LinkType = 0
+	LinkEthernet   LinkType = 1
+	LinkRawBSD     LinkType = 12
+	LinkRawOpenBSD LinkType = 14
+	LinkRaw        LinkType = 101
+	LinkLoop       LinkType = 108
+	LinkSLL        LinkType = 113
+	LinkIPv4       LinkType = 228
+	LinkIPv6       LinkType = 229
+	LinkSLL2       LinkType = 276
+)
+
+var linkNames = map[LinkType]string{
+	LinkNull: "NULL", LinkEthernet: "ETHERNET", 6: "IEEE802_5", 9: "PPP", LinkRawBSD: "RAW", LinkRawOpenBSD: "RAW",
+	50: "PPP_HDLC", 51: "PPP_ETHER", LinkRaw: "RAW", 104: "C_HDLC", 105: "IEEE802_11", 107: "FRELAY", LinkLoop: "LOOP",
+	LinkSLL: "LINUX_SLL", 119: "IEEE802_11_PRISM", 127: "IEEE802_11_RADIOTAP", 147: "USER0", 187: "BLUETOOTH_HCI_H4",
+	189: "USB_LINUX", 192: "PPI", 195: "IEEE802_15_4", 201: "BLUETOOTH_HCI_H4_WITH_PHDR", 220: "USB_LINUX_MMAPPED",
+	227: "CAN_SOCKETCAN", LinkIPv4: "IPV4", LinkIPv6: "IPV6", 249: "USBPCAP", 253: "NETLINK", LinkSLL2: "LINUX_SLL2",
+}
+
+// String returns the registered name, or the number.
+func (l LinkType) String() string {
+	if n, ok := linkNames[l]; ok {
+		return n
+	}
+	return "LINKTYPE " + strconv.Itoa(int(l))
+}
