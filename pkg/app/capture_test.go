@@ -180,4 +180,3 @@ func TestWorkersBuildTheSameFlows(t *testing.T) {
 		t.Errorf("%d flows only", len(one))
 	}
 }
-

@@ -86,6 +86,9 @@ func (c *conn) account(t *Table, v *packet.View) {
 		if v.Flags&packet.SYN != 0 {
 			seq++ // data with the SYN (TCP Fast Open)
 		}
+		if !h.seq.known && c.tcp.syn[side] {
+			h.seq.known, h.seq.next = true, c.tcp.isn[side]+1
+		}
 		if h.seq.retransmission(seq, v.Length) {
 			h.retransmitted++
 			// An overlap may still hold bytes that fill a gap of the stream.

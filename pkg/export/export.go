@@ -7,6 +7,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -15,6 +16,9 @@ import (
 
 	"trench/pkg/record"
 )
+
+// ErrUnknownFormat is wrapped by Create when a name says no known format.
+var ErrUnknownFormat = errors.New("use .ndjson, .csv or .parquet")
 
 // Writer takes rows. Write keeps nothing of the rows after it returns; Close
 // completes the file.
@@ -36,9 +40,9 @@ func Create(path string, stdout io.Writer) (Writer, error) {
 	case ext == ".parquet":
 		open = func(f io.WriteCloser) Writer { return newParquet(f) }
 	case ext == ".html":
-		return nil, fmt.Errorf("output %s: the HTML report is not part of this version; use .ndjson, .csv or .parquet", path)
+		return nil, fmt.Errorf("output %s: the HTML report is not part of this version; %w", path, ErrUnknownFormat)
 	default:
-		return nil, fmt.Errorf("output %s: unknown ending %q; use .ndjson, .csv or .parquet", path, ext)
+		return nil, fmt.Errorf("output %s: unknown ending %q; %w", path, ext, ErrUnknownFormat)
 	}
 	f, err := os.Create(path)
 	if err != nil {

@@ -1,0 +1,120 @@
+// Package app joins the stages: capture, features and scoring in one process,
+// as `trench analyze` runs them. The distributed services wrap the same stages
+// between topics.
+package app
+
+import (
+	"context"
+	"io"
+	"sync"
+	"time"
+
+	"trench/pkg/assemble"
+	"trench/pkg/features"
+	"trench/pkg/flow"
+	"trench/pkg/model"
+	"trench/pkg/record"
+	"trench/pkg/scoring"
+)
+
+// Stage names the last stage of a run.
+type Stage uint8
+
+// The stages, in their order.
+const (
+	StageCapture Stage = iota
+	StageFeatures
+	StageScoring
+)
+
+// batchRows is how many flows pass from stage to stage at a time.
+const batchRows = 64
+
+// Analysis reads captures and hands over rows.
+type Analysis struct {
+	Capture  assemble.Config
+	Features features.Config
+	Workers  int
+	Last     Stage
+	Bundle   *model.Bundle // nil: nothing is scored
+	Stdin    io.Reader
+	// Rows takes finished rows, one call at a time; it keeps nothing of them.
+	Rows func([]*record.Record) error
+
+	capture Capture
+	mu      sync.Mutex // one call of Rows at a time; guards summary
+	summary Summary
+}
+
+// Progress says how far the run has come.
+func (a *Analysis) Progress() (read, total int64, packets uint64) { return a.capture.Progress() }
+
+// Run reads all paths. What could not be read is in the summary's Faults; an
+// error is something else that ended the run.
+func (a *Analysis) Run(ctx context.Context, paths []string) (*Summary, error) {
+	start := time.Now()
+	lines := make([]*line, max(a.Workers, 1))
+	for i := range lines {
+		lines[i] = a.line()
+	}
+	c := &a.capture
+	c.Config, c.Workers, c.Stdin = a.Capture, a.Workers, a.Stdin
+	c.Emit = func(worker int, f *flow.Flow) error { return lines[worker].add(f) }
+	c.Done = func(worker int) error { return lines[worker].flush() }
+	sum, err := c.Run(ctx, paths)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	sum.Flows, sum.TLS, sum.QUIC, sum.DTLS = a.summary.Flows, a.summary.TLS, a.summary.QUIC, a.summary.DTLS
+	sum.Malicious, sum.Suspicious, sum.Benign = a.summary.Malicious, a.summary.Suspicious, a.summary.Benign
+	sum.Elapsed = time.Since(start)
+	return sum, err
+}
+
+// line is the stages after capture, for one worker.
+type line struct {
+	a         *Analysis
+	extractor *features.Extractor
+	scorer    *scoring.Stage
+	rows      []record.Record
+	batch     []*record.Record
+}
+
+func (a *Analysis) line() *line {
+	l := &line{a: a, rows: make([]record.Record, batchRows)}
+	if a.Last >= StageFeatures {
+		l.extractor = features.NewExtractor(a.Features)
+	}
+	if a.Last >= StageScoring {
+		l.scorer = scoring.New(a.Bundle, features.Default())
+	}
+	return l
+}
+
+func (l *line) add(f *flow.Flow) error {
+	r := &l.rows[len(l.batch)]
+	if l.extractor == nil {
+		r.SetFlow(f)
+	} else {
+		l.extractor.Extract(r, f)
+	}
+	l.batch = append(l.batch, r)
+	if len(l.batch) == batchRows {
+		return l.flush()
+	}
+	return nil
+}
+
+func (l *line) flush() error {
+	if len(l.batch) == 0 {
+		return nil
+	}
+	if l.scorer != nil {
+		l.scorer.Process(l.batch)
+	}
+	l.a.mu.Lock()
+	defer l.a.mu.Unlock()
+	l.a.summary.rows(l.batch)
+	err := l.a.Rows(l.batch)
+	l.batch = l.batch[:0]
+	return err
+}

@@ -1,0 +1,238 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"trench/pkg/app"
+	"trench/pkg/assemble"
+	"trench/pkg/config"
+	"trench/pkg/export"
+	"trench/pkg/features"
+	"trench/pkg/model"
+	"trench/pkg/record"
+	"trench/pkg/terminal"
+)
+
+// analyzeFlags are the flags of analyze.
+type analyzeFlags struct {
+	reading
+	outputs []string
+	all     bool
+	top     int
+	model   string
+	only    string
+	bytes   bool
+}
+
+// reading are the flags of every command that reads captures.
+type reading struct {
+	config  string
+	workers int
+}
+
+func (r *reading) register(cmd *cobra.Command) {
+	cmd.Flags().IntVar(&r.workers, "workers", runtime.GOMAXPROCS(0), "goroutines that build flows")
+	cmd.Flags().StringVar(&r.config, "config", "", "YAML file with limits and time-outs under `capture`")
+}
+
+// captureFile is the configuration file of commands that read captures.
+type captureFile struct {
+	Capture assemble.Config `yaml:"capture"`
+}
+
+// Validate reports every fault at once.
+func (c *captureFile) Validate() error { return c.Capture.Validate() }
+
+// load returns the capture configuration.
+func (r *reading) load() (assemble.Config, error) {
+	if r.workers < 1 {
+		return assemble.Config{}, usage(fmt.Errorf("--workers: %d is below 1", r.workers))
+	}
+	c := captureFile{Capture: assemble.DefaultConfig()}
+	if err := config.Load(r.config, &c); err != nil {
+		return assemble.Config{}, usage(err)
+	}
+	return c.Capture, nil
+}
+
+func newAnalyzeCommand() *cobra.Command {
+	var f analyzeFlags
+	cmd := &cobra.Command{
+		Use:   "analyze PATH…",
+		Short: "Read captures and show the flows worth a look, with reasons",
+		Long: `Read pcap and pcapng files (plain, .gz or .zst), directories of them, or standard input (-),
+and print the flows worth a look, most suspicious first, with reasons. -o writes every flow.
+
+Results go to stdout, progress and the summary to stderr. The exit code is 3 when a path
+could not be read to its end; everything else was processed then.`,
+		Example: `  trench analyze capture.pcap
+  trench analyze -o flows.ndjson -o flows.parquet captures/
+  tcpdump -w - | trench analyze -o - - | jq .tls_sni`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return f.run(cmd.Context(), args, cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	f.register(cmd)
+	cmd.Flags().StringArrayVarP(&f.outputs, "output", "o", nil, "write every flow to a `file` (.ndjson, .csv, .parquet; - is NDJSON on stdout); repeatable")
+	cmd.Flags().BoolVar(&f.all, "all", false, "list every flow as it ends, not just those worth a look")
+	cmd.Flags().IntVar(&f.top, "top", 20, "list at most this many flows")
+	cmd.Flags().StringVar(&f.model, "model", "", "model bundle `directory`, or none (default: the built-in model)")
+	cmd.Flags().StringVar(&f.only, "only", "", "stop after a `stage`: capture or features")
+	cmd.Flags().BoolVar(&f.bytes, "bytes", false, "fill byte_dist, the counts of payload byte values")
+	return cmd
+}
+
+func (f *analyzeFlags) run(ctx context.Context, paths []string, stdin io.Reader, stdout, stderr io.Writer) error {
+	a := &app.Analysis{Workers: f.workers, Last: app.StageScoring, Stdin: stdin, Features: features.DefaultConfig()}
+	a.Features.Bytes = f.bytes
+	var err error
+	if a.Capture, err = f.load(); err != nil {
+		return err
+	}
+	switch f.only {
+	case "":
+	case "capture":
+		a.Last = app.StageCapture
+	case "features":
+		a.Last = app.StageFeatures
+	default:
+		return usage(fmt.Errorf("--only: %q is neither capture nor features", f.only))
+	}
+	if f.top < 0 {
+		return usage(fmt.Errorf("--top: %d is below 0", f.top))
+	}
+	if a.Last == app.StageScoring {
+		if a.Bundle, err = loadModel(f.model); err != nil {
+			return usage(err)
+		}
+	}
+	out, err := openOutputs(f.outputs, stdout)
+	if err != nil {
+		return err
+	}
+	table, stream := terminal.NewTable(f.top), terminal.NewStream(stdout)
+	a.Rows = func(rows []*record.Record) error {
+		if err := out.write(rows); err != nil {
+			return err
+		}
+		if f.all && !out.stdout {
+			return stream.Add(rows)
+		}
+		table.Add(rows)
+		return nil
+	}
+	sum, err := withProgress(ctx, stderr, a.Progress, func(ctx context.Context) (*app.Summary, error) { return a.Run(ctx, paths) })
+	if cerr := out.close(); err == nil {
+		err = cerr
+	}
+	if !out.stdout && !f.all && err == nil {
+		err = table.Print(stdout)
+	}
+	return finish(sum, err, stderr)
+}
+
+// loadModel returns the bundle in a directory, the built-in one for "", and nil
+// for none.
+func loadModel(dir string) (*model.Bundle, error) {
+	switch dir {
+	case "":
+		return model.Default(features.Default())
+	case "none":
+		return nil, nil
+	}
+	b, err := model.Load(os.DirFS(dir), features.Default())
+	if err != nil {
+		return nil, fmt.Errorf("model %s: %w", dir, err)
+	}
+	return b, nil
+}
+
+// outputs are the files of -o.
+type outputs struct {
+	files  []export.Writer
+	paths  []string
+	stdout bool // one of them is standard output
+}
+
+func openOutputs(paths []string, stdout io.Writer) (*outputs, error) {
+	o := &outputs{}
+	for _, p := range paths {
+		w, err := export.Create(p, stdout)
+		if err != nil {
+			_ = o.close() // nothing was written yet
+			if errors.Is(err, export.ErrUnknownFormat) {
+				return nil, usage(err)
+			}
+			return nil, err
+		}
+		o.files, o.paths = append(o.files, w), append(o.paths, p)
+		o.stdout = o.stdout || p == "-"
+	}
+	return o, nil
+}
+
+func (o *outputs) write(rows []*record.Record) error {
+	for i, w := range o.files {
+		if err := w.Write(rows); err != nil {
+			return fmt.Errorf("output %s: %w", o.paths[i], err)
+		}
+	}
+	return nil
+}
+
+func (o *outputs) close() error {
+	var errs []error
+	for i, w := range o.files {
+		if err := w.Close(); err != nil {
+			errs = append(errs, fmt.Errorf("output %s: %w", o.paths[i], err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// withProgress shows progress on stderr while do runs.
+func withProgress(ctx context.Context, stderr io.Writer, read func() (int64, int64, uint64), do func(context.Context) (*app.Summary, error)) (*app.Summary, error) {
+	file, ok := stderr.(*os.File)
+	p := terminal.Progress{Out: stderr, Terminal: ok && term.IsTerminal(int(file.Fd())), Read: read}
+	shown, stop := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() { // ends with stop
+		defer close(done)
+		p.Run(shown)
+	}()
+	sum, err := do(ctx)
+	stop()
+	<-done
+	return sum, err
+}
+
+// finish prints the summary and turns what went wrong into the exit code.
+func finish(s *app.Summary, err error, stderr io.Writer) error {
+	for _, f := range s.Faults {
+		fmt.Fprintf(stderr, "trench: %s\n", f)
+	}
+	for _, l := range s.Links() {
+		fmt.Fprintf(stderr, "trench: %d packets refused: link type %s is not supported\n", s.RefusedLinks[l], l)
+	}
+	fmt.Fprintf(stderr, "%s packets, %s in %d files: %d flows, %d TLS, %d QUIC, %d DTLS; %d malicious, %d suspicious; %s\n",
+		terminal.Count(float64(s.Packets)), terminal.Bytes(float64(s.Bytes)), s.Files, s.Flows, s.TLS, s.QUIC, s.DTLS,
+		s.Malicious, s.Suspicious, s.Elapsed.Round(time.Millisecond))
+	fmt.Fprintln(stderr, s.Line())
+	switch {
+	case err != nil:
+		return &exitError{exitFailed, err}
+	case len(s.Faults) > 0:
+		return &exitError{code: exitInput}
+	}
+	return nil
+}

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"trench/pkg/export"
+	"trench/pkg/features"
+	"trench/pkg/model"
+	"trench/pkg/scoring"
+)
+
+func newModelCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "model",
+		Short:   "Check, show and evaluate model bundles",
+		Example: "  trench model check bundle/",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(
+		&cobra.Command{
+			Use:     "check DIR",
+			Short:   "Verify everything about a bundle, as the services do before they serve it",
+			Example: "  trench model check bundle/",
+			Args:    cobra.ExactArgs(1),
+			RunE: func(cmd *cobra.Command, args []string) error {
+				b, err := bundle(args[0])
+				if err != nil {
+					return err
+				}
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %s is good: %d trees, %d features\n", args[0], b.ID(), b.Trees(), len(b.Features()))
+				return err
+			},
+		},
+		&cobra.Command{
+			Use:     "show DIR",
+			Short:   "Print the model card (DIR default is the built-in model)",
+			Example: "  trench model show default",
+			Args:    cobra.ExactArgs(1),
+			RunE: func(cmd *cobra.Command, args []string) error {
+				b, err := bundle(args[0])
+				if err != nil {
+					return err
+				}
+				_, err = fmt.Fprint(cmd.OutOrStdout(), b.Card())
+				return err
+			},
+		},
+		newModelEvalCommand(),
+	)
+	return cmd
+}
+
+// bundle loads a directory, or the built-in model for the word default.
+func bundle(dir string) (*model.Bundle, error) {
+	if dir == "default" {
+		if _, err := os.Stat(dir); err != nil {
+			return model.Default(features.Default())
+		}
+	}
+	return model.Load(os.DirFS(dir), features.Default())
+}
+
+func newModelEvalCommand() *cobra.Command {
+	var rows string
+	cmd := &cobra.Command{
+		Use:     "eval DIR",
+		Short:   "Score a labelled Parquet file written by trench features",
+		Example: "  trench model eval bundle/ --features rows.parquet",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if rows == "" {
+				return usage(fmt.Errorf("--features FILE.parquet is missing"))
+			}
+			b, err := bundle(args[0])
+			if err != nil {
+				return err
+			}
+			in, err := export.OpenVectors(rows, b.Features())
+			if err != nil {
+				return &exitError{exitInput, err}
+			}
+			defer in.Close()
+			schema := features.Default()
+			hello, _ := schema.Index("ch_len")
+			scorer, eval := b.NewScorer(), scoring.Evaluation{}
+			var scores []model.Score
+			err = in.Each(schema.Names(), func(get func(string) string, vector []float32) error {
+				if math.IsNaN(float64(vector[hello])) {
+					eval.Left++
+					return nil
+				}
+				scores = scorer.Score(scores[:0], [][]float32{vector})
+				eval.Add(get("label"), get("family"), scores[0])
+				return nil
+			})
+			if err != nil {
+				return fmt.Errorf("%s: %w", rows, err)
+			}
+			return eval.Print(cmd.OutOrStdout())
+		},
+	}
+	cmd.Flags().StringVar(&rows, "features", "", "labelled Parquet `file`")
+	return cmd
+}
