@@ -24,6 +24,7 @@ type ClientHello struct {
 	EarlyData         bool
 	ECH               bool // extension 65037 present
 	Length            int  // handshake message body, bytes as declared
+	SSLv2             bool // came in the SSL 2.0 format, which has no extensions
 	Incomplete        bool // ended before its declared length, or malformed inside
 }
 
@@ -70,7 +71,13 @@ type Handshake struct {
 	// ClientFinished and ServerFinished: an encrypted handshake record followed ChangeCipherSpec.
 	ClientFinished, ServerFinished bool
 	Alerts                         []Alert
-	Incomplete                     bool // a message or record was cut, or broken
+	Incomplete                     bool   // a message or record was cut, or broken
+	Reversed                       bool   // the side that opened the transport played the TLS server
+	ServerGroup                    uint16 // named curve of ServerKeyExchange, 0 when none
+	ServerDHBits                   int    // size of the prime of ServerKeyExchange, 0 when none
+
+	retry   ServerHello // room for a HelloRetryRequest, and then for what follows it
+	scratch []byte      // messages that span records
 }
 
 // Alert is a TLS alert in clear.

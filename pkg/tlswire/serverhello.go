@@ -1,0 +1,110 @@
+package tlswire
+
+// retryRandom marks a ServerHello as a HelloRetryRequest (RFC 8446 section 4.1.3): the
+// SHA-256 of "HelloRetryRequest".
+const retryRandom = "\xcf\x21\xad\x74\xe5\x9a\x61\x11\xbe\x1d\x8c\x02\x1e\x65\xb8\x91" +
+	"\xc2\xa2\x11\x16\x7a\xbb\x8c\x5e\x07\x9e\x09\xe2\xc8\xa8\x33\x9c"
+
+func (h *ServerHello) reset() {
+	*h = ServerHello{Extensions: h.Extensions[:0]}
+}
+
+// IsRetry reports whether the message is a HelloRetryRequest.
+func (h *ServerHello) IsRetry() bool { return string(h.Random[:]) == retryRandom }
+
+// Parse reads the body of a ServerHello message into h, whose slices it reuses
+// and whose byte slices alias body. It reports whether the hello was whole and
+// well formed; if not, h holds what was read before and around the damage.
+func (h *ServerHello) Parse(body []byte) bool {
+	h.reset()
+	r := reader{b: body}
+	h.Version = r.u16()
+	h.SelectedVersion = h.Version
+	h.Incomplete = copy(h.Random[:], r.bytes(len(h.Random))) < len(h.Random)
+	early := isEarlyDraft(h.Version, r.b)
+	if !early {
+		h.SessionID = r.vec8()
+	}
+	h.CipherSuite = r.u16()
+	if !early {
+		h.Compression = r.u8()
+	}
+	if r.bad {
+		h.Incomplete = true
+		return false
+	}
+	if r.empty() {
+		return !h.Incomplete
+	}
+	exts := reader{b: r.vec16()}
+	if r.bad || !r.empty() {
+		h.Incomplete = true
+	}
+	for !exts.empty() {
+		if len(h.Extensions) == maxEntries {
+			h.Incomplete = true
+			break
+		}
+		typ := exts.u16()
+		n := exts.u16()
+		if exts.bad {
+			break
+		}
+		first := !contains(h.Extensions, typ)
+		h.Extensions = append(h.Extensions, typ)
+		ext := exts.bytes(int(n))
+		if first && !h.extension(typ, ext) {
+			h.Incomplete = true
+		}
+	}
+	if exts.bad {
+		h.Incomplete = true
+	}
+	return !h.Incomplete
+}
+
+// isEarlyDraft reports whether a ServerHello goes on, after the random, with
+// the cipher suite, as in drafts 18 to 21 of TLS 1.3, which name themselves,
+// and in earlier ones, which call themselves 1.3 as nobody else does in this
+// place: then the length of the extensions must fit.
+func isEarlyDraft(version uint16, rest []byte) bool {
+	if version == VersionTLS13 {
+		return len(rest) >= 4 && 4+int(rest[2])<<8+int(rest[3]) == len(rest)
+	}
+	return version >= 0x7f00 && version < 0x7f16
+}
+
+// extension reads one extension and reports whether it was well formed.
+func (h *ServerHello) extension(typ uint16, body []byte) bool {
+	r := reader{b: body}
+	switch typ {
+	case extStatusRequest:
+		h.StatusRequest = true
+		return true
+	case extALPN:
+		list := reader{b: r.vec16()}
+		h.ALPN = list.vec8()
+		return !list.bad && list.empty() && !r.bad && r.empty()
+	case extSessionTicket:
+		h.SessionTicket = true
+		return true
+	case extPreSharedKey:
+		h.PSK = true
+		return true
+	case extSupportedVersions:
+		v := r.u16()
+		if r.bad {
+			return false
+		}
+		h.SelectedVersion = v
+		return r.empty()
+	case extKeyShare:
+		h.KeyShare.Group = r.u16()
+		if r.empty() { // a HelloRetryRequest names the group only
+			return !r.bad
+		}
+		h.KeyShare.Length = len(r.vec16())
+		return !r.bad && r.empty()
+	}
+	return true
+}
