@@ -6,11 +6,8 @@ import (
 
 	"trench/pkg/flow"
 	"trench/pkg/httpwire"
+	"trench/pkg/tlswire"
 )
-
-// recordHeader is the length of a TLS record header (RFC 8446, section 5.1):
-// type u8 | version u16 | length u16.
-const recordHeader = 5
 
 // headState says how far one side's first bytes have been understood.
 type headState uint8
@@ -29,7 +26,7 @@ type head struct {
 	partial uint8 // bytes of a record header that are there
 	typ     uint8 // TLS: content type of the record being read
 	full    bool  // TLS: nothing more is kept, since a gap or the limit
-	header  [recordHeader]byte
+	header  [tlswire.RecordHeaderLen]byte
 	remain  uint32 // TLS: body bytes of the record that are to come
 	kept    []byte
 }
@@ -62,6 +59,10 @@ func (h *head) add(c *conn, t *Table, side int, data []byte, time int64) {
 		switch app {
 		case flow.AppTLS:
 			h.state = headTLS
+			if n, ok := tlswire.SSLv2Hello(first); ok { // a record of its own kind, without the usual header
+				h.typ, h.remain = tlswire.RecordHandshake, uint32(n)
+				c.record(t, side, h.typ, uint16(n), time)
+			}
 			h.walk(c, t, side, first, time)
 		case flow.AppHTTP:
 			h.state = headHTTP
@@ -80,7 +81,7 @@ func (h *head) add(c *conn, t *Table, side int, data []byte, time int64) {
 func (h *head) skip(c *conn, side int, n int) {
 	if h.state == headTLS && h.partial == 0 && uint32(n) <= h.remain && n >= 0 {
 		h.remain -= uint32(n)
-		h.full = h.full || h.typ != typeApplicationData
+		h.full = h.full || h.typ != tlswire.RecordApplicationData
 		return
 	}
 	if h.state == headOpen {
@@ -143,24 +144,24 @@ func (h *head) walk(c *conn, t *Table, side int, data []byte, time int64) {
 		}
 		n := copy(h.header[h.partial:], data)
 		data = data[n:]
-		if h.partial += uint8(n); h.partial < recordHeader {
+		if h.partial += uint8(n); h.partial < tlswire.RecordHeaderLen {
 			return
 		}
 		h.partial = 0
-		if !plausibleRecord(h.header[:]) {
+		if !tlswire.LooksLikeRecord(h.header[:]) {
 			h.state = headClosed
 			return
 		}
 		h.typ, h.remain = h.header[0], uint32(binary.BigEndian.Uint16(h.header[3:]))
 		c.record(t, side, h.typ, uint16(h.remain), time)
-		if h.typ != typeApplicationData && !h.full {
+		if h.typ != tlswire.RecordApplicationData && !h.full {
 			h.full = !h.keep(t, h.header[:])
 		}
 	}
 }
 
 func (h *head) body(c *conn, t *Table, side int, b []byte) {
-	if h.typ == typeApplicationData {
+	if h.typ == tlswire.RecordApplicationData {
 		c.data.tls.side[side].count(b)
 	} else if !h.full {
 		h.full = !h.keep(t, b)
@@ -192,12 +193,12 @@ func (c *conn) record(t *Table, side int, typ uint8, length uint16, time int64) 
 	h := &s.side[side]
 	h.records++
 	switch typ {
-	case typeApplicationData:
+	case tlswire.RecordApplicationData:
 		h.appRecords++
 		h.appBytes += uint64(length)
-	case typeAlert:
+	case tlswire.RecordAlert:
 		h.alerts++
-	case typeChangeCipherSpec:
+	case tlswire.RecordChangeCipherSpec:
 		h.changeCipherSpecs++
 	}
 	if s.listed[side] < flow.SPLTRecords {
@@ -218,5 +219,5 @@ func (h *tlsHalf) count(b []byte) {
 // undecided reports whether more bytes may still turn b into the start of a
 // known protocol.
 func undecided(b []byte) bool {
-	return len(b) <= recordHeader || len(b) < identifyBytes && bytes.IndexByte(b, 0) < 0
+	return len(b) <= tlswire.RecordHeaderLen || len(b) < identifyBytes && bytes.IndexByte(b, 0) < 0
 }

@@ -4,26 +4,14 @@ import (
 	"bytes"
 	"encoding/binary"
 
+	"trench/pkg/dnswire"
 	"trench/pkg/flow"
 	"trench/pkg/httpwire"
+	"trench/pkg/tlswire"
 )
 
-// TLS content types (RFC 8446, section 5.1; RFC 6520).
-const (
-	typeChangeCipherSpec = 20
-	typeAlert            = 21
-	typeHandshake        = 22
-	typeApplicationData  = 23
-	typeHeartbeat        = 24
-
-	messageClientHello = 1
-	messageServerHello = 2
-
-	// maxRecordBody is 2^14 and what expansion allowed before TLS 1.3.
-	maxRecordBody = 1<<14 + 2048
-	// identifyBytes is how many bytes a text protocol may need to be recognised.
-	identifyBytes = 16
-)
+// identifyBytes is how many bytes a text protocol may need to be recognised.
+const identifyBytes = 16
 
 // sender says what a first message tells about who sent it.
 type sender uint8
@@ -50,18 +38,15 @@ func (c *conn) recognise(app flow.App, from sender, side int) {
 	}
 }
 
-// plausibleRecord reports whether b starts with a TLS record header.
-func plausibleRecord(b []byte) bool {
-	return b[0] >= typeChangeCipherSpec && b[0] <= typeHeartbeat && b[1] == 3 && b[2] <= 4 &&
-		int(b[3])<<8|int(b[4]) <= maxRecordBody
-}
-
 // identifyStream recognises the protocol of a TCP stream by its first bytes.
 func identifyStream(b []byte) (flow.App, sender) {
-	if len(b) > recordHeader && plausibleRecord(b) {
+	if len(b) > tlswire.RecordHeaderLen && tlswire.LooksLikeRecord(b) {
 		if from, ok := identifyTLS(b); ok {
 			return flow.AppTLS, from
 		}
+	}
+	if _, ok := tlswire.SSLv2Hello(b); ok {
+		return flow.AppTLS, senderClient
 	}
 	switch {
 	case bytes.HasPrefix(b, []byte("SSH-")):
@@ -78,21 +63,21 @@ func identifyStream(b []byte) (flow.App, sender) {
 // a handshake message, anything else (the capture began in the middle) must be
 // followed by another record header.
 func identifyTLS(b []byte) (sender, bool) {
-	body := b[recordHeader:]
+	body := b[tlswire.RecordHeaderLen:]
 	n := int(binary.BigEndian.Uint16(b[3:]))
 	if n == 0 {
 		return senderUnknown, false
 	}
-	if b[0] == typeHandshake {
+	if b[0] == tlswire.RecordHandshake {
 		switch body[0] {
-		case messageClientHello:
+		case tlswire.MessageClientHello:
 			return senderClient, true
-		case messageServerHello:
+		case tlswire.MessageServerHello:
 			return senderServer, true
 		}
 	}
-	if len(body) >= n+recordHeader {
-		return senderUnknown, plausibleRecord(body[n:])
+	if len(body) >= n+tlswire.RecordHeaderLen {
+		return senderUnknown, tlswire.LooksLikeRecord(body[n:])
 	}
 	return senderUnknown, true
 }
@@ -101,18 +86,18 @@ func identifyTLS(b []byte) (sender, bool) {
 func identifyDatagram(b []byte) (flow.App, sender) {
 	switch {
 	case len(b) >= 13 && isDTLS(b):
-		if b[0] == typeHandshake && len(b) > 13 {
+		if b[0] == tlswire.RecordHandshake && len(b) > 13 {
 			switch b[13] {
-			case messageClientHello:
+			case tlswire.MessageClientHello:
 				return flow.AppDTLS, senderClient
-			case messageServerHello, 3: // HelloVerifyRequest
+			case tlswire.MessageServerHello, 3: // HelloVerifyRequest
 				return flow.AppDTLS, senderServer
 			}
 		}
 		return flow.AppDTLS, senderUnknown
 	case len(b) >= 7 && b[0]&0xc0 == 0xc0 && isQUICVersion(binary.BigEndian.Uint32(b[1:])) && b[5] <= 20:
 		return flow.AppQUIC, senderUnknown
-	case isDNS(b):
+	case dnswire.LooksLikeMessage(b):
 		if b[2]&0x80 != 0 {
 			return flow.AppDNS, senderServer
 		}
@@ -125,7 +110,7 @@ func identifyDatagram(b []byte) (flow.App, sender) {
 // type u8 | version u16 | epoch u16 | sequence u48 | length u16.
 func isDTLS(b []byte) bool {
 	v := binary.BigEndian.Uint16(b[1:])
-	return b[0] >= typeChangeCipherSpec && b[0] <= typeHeartbeat+1 && (v == 0xfeff || v == 0xfefd || v == 0x0100) &&
+	return b[0] >= tlswire.RecordChangeCipherSpec && b[0] <= tlswire.RecordHeartbeat+1 && (v == 0xfeff || v == 0xfefd || v == 0x0100) &&
 		int(binary.BigEndian.Uint16(b[11:])) <= len(b)-13
 }
 
@@ -139,39 +124,4 @@ func isQUICVersion(v uint32) bool {
 		return true
 	}
 	return false
-}
-
-// isDNS checks header and first question of a DNS message (RFC 1035, section
-// 4.1); names, counts and flags of other traffic practically never pass.
-func isDNS(b []byte) bool {
-	if len(b) < 12 || b[2]&0x78 > 5<<3 || b[3]&0x40 != 0 {
-		return false
-	}
-	questions, answers := binary.BigEndian.Uint16(b[4:]), binary.BigEndian.Uint16(b[6:])
-	if questions == 0 { // multicast responses carry none
-		return b[2]&0x80 != 0 && answers > 0 && answers < 64 && len(b) > 12 && b[12] <= 63
-	}
-	if questions > 8 || answers > 512 {
-		return false
-	}
-	at := 12
-	for {
-		if at >= len(b) {
-			return false
-		}
-		n := int(b[at])
-		at++
-		if n == 0 {
-			break
-		}
-		if n > 63 || at+n > len(b) || at > 12+255 {
-			return false
-		}
-		at += n
-	}
-	if at+4 > len(b) {
-		return false
-	}
-	typ, class := binary.BigEndian.Uint16(b[at:]), binary.BigEndian.Uint16(b[at+2:])&0x7fff
-	return typ > 0 && (class == 1 || class == 255 || class == 3)
 }

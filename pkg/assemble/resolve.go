@@ -124,5 +124,5 @@ func (t *Table) Learn(v *packet.View) { t.dns.learn(v) }
 
 // IsDNSResponse reports whether v may hold addresses worth remembering.
 func IsDNSResponse(v *packet.View) bool {
-	return v.Key.Protocol == packet.ProtocolUDP && len(v.Payload) >= 12 && v.Payload[2]&0x80 != 0 && isDNS(v.Payload)
+	return v.Key.Protocol == packet.ProtocolUDP && len(v.Payload) >= 12 && v.Payload[2]&0x80 != 0 && dnswire.LooksLikeMessage(v.Payload)
 }

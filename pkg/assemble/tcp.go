@@ -59,10 +59,13 @@ func (c *conn) control(t *Table, v *packet.View, side int) {
 func (s *tcpState) opened() bool { return s.syn[sideA] || s.syn[sideB] }
 
 // reusedBy reports whether v opens a new connection on the ports of c: a SYN
-// with another sequence number than the one that opened c.
+// after the end of c, or with another sequence number than the one that opened c.
 func (c *conn) reusedBy(v *packet.View) bool {
 	if v.Flags&(packet.SYN|packet.ACK|packet.RST) != packet.SYN {
 		return false
+	}
+	if c.class == classClosing {
+		return true
 	}
 	side := sideB
 	if v.Forward {
