@@ -1,0 +1,55 @@
+# Trench. `make` lists what there is.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+CORPUS  ?= ../shared/corpus
+VENV    := $(CURDIR)/.venv
+PYTHON  ?= python3
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+GOFLAGS_BUILD := -trimpath -ldflags "-s -w"
+
+include pkg/internal/tools/tools.mk
+include deploy/local/local.mk
+
+.PHONY: help build test unit race e2e trainer lint bench fuzz model agreement
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+
+build: ## build all commands into bin/
+	CGO_ENABLED=0 go build $(GOFLAGS_BUILD) -o bin/ ./services/...
+
+test: lint unit trainer e2e ## everything: linters, unit tests, trainer, end to end with the real Kafka and ClickHouse
+
+unit: ## the quick loop: go test of all packages
+	go test ./...
+
+race: ## unit tests under the race detector
+	go test -race ./...
+
+e2e: ## real Kafka, real ClickHouse, four real processes, real LightGBM
+	go test -tags e2e -count=1 -timeout 20m -run 'E2E|Real' ./pkg/... ./deploy/...
+
+trainer: $(VENV)/.installed ## tests of the trainer
+	cd services/trainer && $(VENV)/bin/python -m ruff check . && $(VENV)/bin/python -m pytest -q
+
+lint: $(TOOLS)/.installed ## gofmt, vet, staticcheck, buf, govulncheck, go.mod
+	@out=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); if [ -n "$$out" ]; then echo "not gofmt'd:" $$out >&2; exit 1; fi
+	go vet ./... && go vet -tags e2e ./...
+	go mod tidy -diff
+	$(MAKE) lint-static lint-proto lint-vuln
+
+bench: ## cost of each stage against the bare reader on one core, and the Go benchmarks
+	go run ./pkg/internal/bench -source conformance
+	go run ./pkg/internal/bench -source train
+	go test -run '^$$' -bench . -benchmem ./pkg/...
+
+model: $(VENV)/.installed build ## train the default bundle from the corpus into pkg/model/default
+	PYTHON=$(VENV)/bin/python CORPUS=$(CORPUS) services/trainer/make-model.sh
+
+$(VENV)/.installed: services/trainer/requirements-dev.lock
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
