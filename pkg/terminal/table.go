@@ -18,6 +18,9 @@ import (
 	"trench/pkg/record"
 )
 
+// shownReasons is how many reasons a flow has in the table; files have them all.
+const shownReasons = 3
+
 // Table collects the flows worth a look and prints them, most suspicious
 // first. It holds no more than it will print.
 type Table struct {
@@ -145,7 +148,7 @@ func lines(r *record.Record) string {
 	}
 	fmt.Fprintf(&b, "%-10s  %6s  %-19s  %-23s  %-23s  %-8s  %s\n", r.Verdict, score, time.Unix(0, r.TS).UTC().Format(time.DateTime),
 		endpoint(r.ClientIP, r.ClientPort), endpoint(r.ServerIP, r.ServerPort), protocol(r), printable(name(r)))
-	for _, x := range r.Reasons {
+	for _, x := range r.Reasons[:min(len(r.Reasons), shownReasons)] {
 		fmt.Fprintf(&b, "            %+.2f  %s", x.Contribution, printable(x.Text))
 		if x.Attack != "" {
 			fmt.Fprintf(&b, "  [%s]", x.Attack)

@@ -49,9 +49,6 @@ type captureFile struct {
 	Capture assemble.Config `yaml:"capture"`
 }
 
-// Validate reports every fault at once.
-func (c *captureFile) Validate() error { return c.Capture.Validate() }
-
 // load returns the capture configuration.
 func (r *reading) load() (assemble.Config, error) {
 	if r.workers < 1 {
@@ -61,7 +58,7 @@ func (r *reading) load() (assemble.Config, error) {
 	if err := config.Load(r.config, &c); err != nil {
 		return assemble.Config{}, usage(err)
 	}
-	return c.Capture, nil
+	return c.Capture, usage(config.Section("capture", c.Capture.Validate()))
 }
 
 func newAnalyzeCommand() *cobra.Command {
