@@ -24,6 +24,7 @@ var layers = [][]string{
 	{"pkg/wire"},
 	{"pkg/assemble", "pkg/features", "pkg/model", "pkg/labels", "pkg/bus", "pkg/store"},
 	{"pkg/scoring", "pkg/export", "pkg/terminal", "pkg/stage"},
+	{"pkg/service"},
 	{"pkg/app"},
 	{"services", "deploy", "pkg/internal/bench", "pkg/internal/e2e"},
 }
@@ -39,7 +40,7 @@ var only = map[string][]string{
 	"github.com/google/gopacket":             {"pkg/packet", "pkg/internal", "pkg/fingerprint", "pkg/tlswire"},
 	"github.com/parquet-go/parquet-go":       {"pkg/export", "pkg/internal"},
 	"github.com/spf13/cobra":                 {"services"},
-	"github.com/prometheus/client_golang":    {"pkg/obs", "pkg/stage", "pkg/store", "pkg/bus", "pkg/app", "services", "pkg/internal"},
+	"github.com/prometheus/client_golang":    {"pkg/obs", "pkg/service", "pkg/stage", "pkg/store", "pkg/bus", "services", "pkg/internal"},
 	"google.golang.org/protobuf":             {"pkg/wire", "pkg/internal"},
 	"github.com/ebitengine/purego":           {"deploy/local/chserver"},
 	"github.com/compose-spec/compose-go/v2":  {"deploy"},

@@ -1,0 +1,198 @@
+// Package service is what the four services have in common: flags, configuration,
+// logs, health, waiting for what they need, and exit codes.
+//
+//	flags ─► configuration ─► log, metrics, HTTP ─► wait for Kafka (and more) ─► run until done or told to stop
+package service
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"trench/pkg/bus/kafka"
+	"trench/pkg/config"
+	"trench/pkg/obs"
+	"trench/pkg/stage"
+)
+
+// Exit codes besides 0, as documented.
+const (
+	ExitFailed = 1
+	ExitUsage  = 2
+	ExitInput  = 3
+)
+
+// ErrInput is wrapped by the error for an input that is missing, unreadable or
+// damaged, after everything else was processed.
+var ErrInput = errors.New("input")
+
+// Config is the part of the configuration that every service has.
+type Config struct {
+	Kafka kafka.Config   `yaml:"kafka"`
+	HTTP  obs.HTTPConfig `yaml:"http"`
+	Log   obs.LogConfig  `yaml:"log"`
+}
+
+// DefaultConfig returns a broker on this machine, and health on port 9100 of it.
+func DefaultConfig() Config {
+	return Config{Kafka: kafka.DefaultConfig(), HTTP: obs.HTTPConfig{Listen: "127.0.0.1:9100"}, Log: obs.DefaultLogConfig()}
+}
+
+// Validate reports all faults at once.
+func (c Config) Validate() error {
+	return errors.Join(config.Section("kafka", c.Kafka.Validate()), config.Section("http", c.HTTP.Validate()), config.Section("log", c.Log.Validate()))
+}
+
+// ValidateStage reports the faults of a service's stage, also where it does not go
+// with the rest.
+func (c Config) ValidateStage(s stage.Config) error {
+	err := config.Section("stage", s.Validate())
+	if s.Grace >= c.Kafka.RebalanceTimeout {
+		err = errors.Join(err, fmt.Errorf("stage.grace: %v is not below kafka.rebalance_timeout, %v: the partitions would be gone before the batch is done",
+			s.Grace, c.Kafka.RebalanceTimeout))
+	}
+	return err
+}
+
+// Program is one service.
+type Program struct {
+	Name   string
+	Config interface{ Validate() error } // a pointer to the configuration, holding the defaults
+	Common *Config                       // the part of it that every service has
+	// Topics must exist before Run is called.
+	Topics []string
+	// Needs are further things to wait for; an error that wraps ErrFatal ends the
+	// service, any other is logged and tried again.
+	Needs func() (map[string]obs.Check, error)
+	// Run does the work until it is done or ctx ends. It calls ready with the
+	// conditions of being ready as soon as it knows them.
+	Run func(ctx context.Context, env *Env) error
+}
+
+// ErrFatal is wrapped by errors of Needs that waiting will not end.
+var ErrFatal = errors.New("can not start")
+
+// Env is what a service works with.
+type Env struct {
+	Log      *slog.Logger
+	Registry *prometheus.Registry
+	Metrics  *kafka.Metrics
+	ready    atomic.Pointer[obs.Check]
+}
+
+// SetReady says what being ready means from now on.
+func (e *Env) SetReady(c obs.Check) { e.ready.Store(&c) }
+
+// Main runs a program with its arguments and returns its exit code.
+func Main(ctx context.Context, p Program, args []string, stderr io.Writer) int {
+	flags := flag.NewFlagSet(p.Name, flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	path := flags.String("c", "", "configuration `file` (YAML); every key is also TRENCH_… in the environment")
+	check := flags.Bool("check", false, "validate the configuration and exit")
+	flags.Usage = func() {
+		fmt.Fprintf(stderr, "usage: %s -c FILE [--check]\n", p.Name)
+		flags.PrintDefaults()
+	}
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		return 0
+	case err != nil:
+		return ExitUsage
+	case flags.NArg() > 0:
+		fmt.Fprintf(stderr, "%s: unexpected argument %q\n", p.Name, flags.Arg(0))
+		return ExitUsage
+	}
+	if err := config.Load(*path, p.Config); err != nil {
+		fmt.Fprintf(stderr, "%s: configuration:\n%v\n", p.Name, err)
+		return ExitUsage
+	}
+	if *check {
+		fmt.Fprintf(stderr, "%s: the configuration is valid\n", p.Name)
+		return 0
+	}
+	err := p.run(ctx, obs.NewLogger(p.Common.Log, stderr).With("service", p.Name))
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintf(stderr, "%s: %v\n", p.Name, err)
+	if errors.Is(err, ErrInput) {
+		return ExitInput
+	}
+	return ExitFailed
+}
+
+func (p Program) run(ctx context.Context, log *slog.Logger) error {
+	env := &Env{Log: log, Registry: obs.NewRegistry()}
+	env.Metrics = kafka.NewMetrics(env.Registry)
+	env.SetReady(func(context.Context) error { return errors.New("starting") })
+	server := &obs.Server{Config: p.Common.HTTP, Registry: env.Registry, Log: log, Ready: []obs.Check{
+		func(ctx context.Context) error { return (*env.ready.Load())(ctx) },
+	}}
+	// The server outlives the work: health is visible while it drains.
+	serve, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	work, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var g errgroup.Group
+	g.Go(func() error { // ends with serve
+		defer cancel()
+		return server.Run(serve)
+	})
+	g.Go(func() error { // ends when done, or with work
+		defer stop()
+		if err := p.await(work, env); err != nil {
+			return err
+		}
+		return p.Run(work, env)
+	})
+	err := g.Wait()
+	if err == nil {
+		log.Info("stopped")
+	}
+	return err
+}
+
+// await waits until everything the program needs is there, or ctx ends.
+func (p Program) await(ctx context.Context, env *Env) error {
+	needs := map[string]obs.Check{}
+	if p.Needs != nil {
+		var err error
+		if needs, err = p.Needs(); err != nil {
+			return err
+		}
+	}
+	needs["kafka"] = func(ctx context.Context) error { return kafka.Ping(ctx, p.Common.Kafka, p.Topics...) }
+	const every, speak = 500 * time.Millisecond, 20 // a line every 10 s
+	for name, check := range needs {
+		for try := 0; ; try++ {
+			err := check(ctx)
+			if err == nil {
+				break
+			}
+			if ctx.Err() != nil {
+				return nil
+			}
+			if errors.Is(err, ErrFatal) {
+				return err
+			}
+			env.SetReady(func(context.Context) error { return fmt.Errorf("waiting for %s: %w", name, err) })
+			if try%speak == 0 {
+				env.Log.Warn("waiting", "for", name, "err", err)
+			}
+			select {
+			case <-time.After(every):
+			case <-ctx.Done():
+				return nil
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,200 @@
+package service_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+
+	"trench/pkg/obs"
+	"trench/pkg/service"
+	"trench/pkg/stage"
+)
+
+// safe is a buffer that can be read while it is written.
+type safe struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (s *safe) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *safe) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+type settings struct {
+	service.Config `yaml:",inline"`
+	N              int `yaml:"n"`
+}
+
+func (s *settings) Validate() error { return s.Config.Validate() }
+
+// program runs do against a Kafka inside this process.
+func program(t *testing.T, do func(context.Context, *service.Env) error) service.Program {
+	t.Helper()
+	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "topic"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	s := &settings{Config: service.DefaultConfig()}
+	s.Kafka.Brokers, s.HTTP.Listen = c.ListenAddrs(), "127.0.0.1:0"
+	return service.Program{Name: "test", Config: s, Common: &s.Config, Topics: []string{"topic"}, Run: do}
+}
+
+func file(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "c.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestWrongUsageAndConfigurationExitWith2(t *testing.T) {
+	t.Parallel()
+	never := func(context.Context, *service.Env) error { t.Error("it ran"); return nil }
+	for want, args := range map[string][]string{
+		"line 2: unknown key m":      {"-c", file(t, "n: 1\nm: 2\n"), "--check"},
+		"kafka.brokers: must not be": {"-c", file(t, "kafka: {brokers: []}\n")},
+		"no such file":               {"-c", "/does/not/exist"},
+		"flag provided but not":      {"--frobnicate"},
+		"unexpected argument":        {"x"},
+	} {
+		var log safe
+		if code := service.Main(t.Context(), program(t, never), args, &log); code != service.ExitUsage || !strings.Contains(log.String(), want) {
+			t.Errorf("%v: exit code %d, want 2 and %q:\n%s", args, code, want, &log)
+		}
+	}
+	var log safe
+	if code := service.Main(t.Context(), program(t, never), []string{"-c", file(t, "n: 1\n"), "--check"}, &log); code != 0 {
+		t.Errorf("--check: exit code %d:\n%s", code, &log)
+	}
+}
+
+func TestTheExitCodeSaysWhatEndedTheWork(t *testing.T) {
+	t.Parallel()
+	for want, end := range map[int]error{0: nil, service.ExitFailed: errors.New("broken"), service.ExitInput: fmt.Errorf("%w: cut", service.ErrInput)} {
+		var log safe
+		p := program(t, func(context.Context, *service.Env) error { return end })
+		if code := service.Main(t.Context(), p, nil, &log); code != want {
+			t.Errorf("exit code %d, want %d:\n%s", code, want, &log)
+		}
+	}
+}
+
+func TestHealthIsServedUntilTheWorkHasDrained(t *testing.T) {
+	t.Parallel()
+	ctx, stop := context.WithCancel(t.Context())
+	var log safe
+	at := regexp.MustCompile(`address=(\S+)`)
+	ready := func() (int, string) {
+		m := at.FindStringSubmatch(log.String())
+		if m == nil {
+			return 0, ""
+		}
+		resp, err := http.Get("http://" + m[1] + "/readyz")
+		if err != nil {
+			return 0, err.Error()
+		}
+		defer resp.Body.Close()
+		body, _ := io.ReadAll(resp.Body)
+		return resp.StatusCode, string(body)
+	}
+	until := func(want int) {
+		deadline := time.Now().Add(20 * time.Second)
+		for {
+			code, body := ready()
+			if code == want {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("readyz: %d %q, want %d:\n%s", code, body, want, &log)
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+	}
+	var drained bool
+	p := program(t, func(ctx context.Context, env *service.Env) error {
+		until(http.StatusServiceUnavailable)
+		env.SetReady(func(context.Context) error { return nil })
+		until(http.StatusOK)
+		stop()
+		<-ctx.Done()
+		until(http.StatusOK) // still served
+		drained = true
+		return nil
+	})
+	if code := service.Main(ctx, p, nil, &log); code != 0 || !drained {
+		t.Errorf("exit code %d, drained %v:\n%s", code, drained, &log)
+	}
+}
+
+func TestItWaitsForWhatItNeeds(t *testing.T) {
+	t.Parallel()
+	tries := 0
+	p := program(t, func(context.Context, *service.Env) error { return nil })
+	p.Needs = func() (map[string]obs.Check, error) {
+		return map[string]obs.Check{"the store": func(context.Context) error {
+			if tries++; tries < 3 {
+				return errors.New("away")
+			}
+			return nil
+		}}, nil
+	}
+	var log safe
+	if code := service.Main(t.Context(), p, nil, &log); code != 0 || tries != 3 || !strings.Contains(log.String(), `for="the store" err=away`) {
+		t.Errorf("exit code %d after %d tries:\n%s", code, tries, &log)
+	}
+	p.Needs = func() (map[string]obs.Check, error) {
+		return map[string]obs.Check{"the store": func(context.Context) error { return fmt.Errorf("%w: wrong column", service.ErrFatal) }}, nil
+	}
+	log = safe{}
+	if code := service.Main(t.Context(), p, nil, &log); code != service.ExitFailed || !strings.Contains(log.String(), "wrong column") {
+		t.Errorf("exit code %d:\n%s", code, &log)
+	}
+}
+
+func TestWaitingEndsWhenTold(t *testing.T) {
+	t.Parallel()
+	p := program(t, func(context.Context, *service.Env) error { return nil })
+	p.Topics = []string{"absent"}
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	var log safe
+	if code := service.Main(ctx, p, nil, &log); code != 0 || !strings.Contains(log.String(), "topic absent is missing") {
+		t.Errorf("exit code %d:\n%s", code, &log)
+	}
+}
+
+func TestGraceMustFitIntoARebalance(t *testing.T) {
+	t.Parallel()
+	c, s := service.DefaultConfig(), stage.DefaultConfig()
+	if err := c.ValidateStage(s); err != nil {
+		t.Error(err)
+	}
+	s.Grace, s.Workers = c.Kafka.RebalanceTimeout, 0
+	err := c.ValidateStage(s)
+	for _, want := range []string{"stage.grace: 30s is not below", "stage.workers: 0"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is not reported: %v", want, err)
+		}
+	}
+}

@@ -1,0 +1,65 @@
+// Capture turns packets into flow records: it reads captures and writes the topic
+// trench.flows.v1.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"syscall"
+
+	"trench/pkg/assemble"
+	"trench/pkg/config"
+	"trench/pkg/service"
+	"trench/pkg/wire"
+)
+
+const name = "capture"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	os.Exit(run(ctx, os.Args[1:], os.Stderr))
+}
+
+type settings struct {
+	service.Config `yaml:",inline"`
+	// Sensor is part of every flow_id: two sensors that see the same flow report
+	// two flows.
+	Sensor string `yaml:"sensor"`
+	Input  struct {
+		// Paths are captures and directories of captures.
+		Paths []string `yaml:"paths"`
+		// Stay keeps the service running after the last file, so that whoever
+		// restarts what ends does not read everything again.
+		Stay bool `yaml:"stay"`
+	} `yaml:"input"`
+	Capture assemble.Config `yaml:"capture"`
+	Workers int             `yaml:"workers"` // goroutines that build flows
+}
+
+// Validate reports all faults at once.
+func (s *settings) Validate() error {
+	errs := []error{s.Config.Validate(), config.Section("capture", s.Capture.Validate())}
+	if len(s.Input.Paths) == 0 {
+		errs = append(errs, errors.New("input.paths: must not be empty"))
+	}
+	if s.Workers < 1 || s.Workers > 256 {
+		errs = append(errs, fmt.Errorf("workers: %d is not between 1 and 256", s.Workers))
+	}
+	if len(s.Sensor) > 255 {
+		errs = append(errs, fmt.Errorf("sensor: %d bytes are too many", len(s.Sensor)))
+	}
+	return errors.Join(errs...)
+}
+
+func run(ctx context.Context, args []string, stderr io.Writer) int {
+	s := &settings{Config: service.DefaultConfig(), Capture: assemble.DefaultConfig(), Workers: runtime.GOMAXPROCS(0)}
+	return service.Main(ctx, service.Program{
+		Name: name, Config: s, Common: &s.Config, Topics: []string{wire.TopicFlows, wire.TopicDeadLetter}, Run: s.run,
+	}, args, stderr)
+}

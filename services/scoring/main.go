@@ -1,0 +1,121 @@
+// Scoring turns rows with feature vectors into verdicts with reasons: it reads the
+// topic trench.features.v1 and writes trench.verdicts.v1.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"trench/pkg/bus"
+	"trench/pkg/bus/kafka"
+	"trench/pkg/features"
+	"trench/pkg/model"
+	"trench/pkg/record"
+	"trench/pkg/scoring"
+	"trench/pkg/service"
+	"trench/pkg/stage"
+	"trench/pkg/wire"
+)
+
+// noModel as model.dir leaves every flow unscored.
+const noModel = "none"
+
+const name, group = "scoring", "trench-scoring"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	os.Exit(run(ctx, os.Args[1:], os.Stderr))
+}
+
+type settings struct {
+	service.Config `yaml:",inline"`
+	Stage          stage.Config `yaml:"stage"`
+	Model          struct {
+		// Dir is a bundle's directory; empty is the built-in one, none scores nothing.
+		Dir string `yaml:"dir"`
+	} `yaml:"model"`
+}
+
+// Validate reports all faults at once.
+func (s *settings) Validate() error {
+	errs := []error{s.Config.Validate(), s.ValidateStage(s.Stage)}
+	if s.Model.Dir != "" && s.Model.Dir != noModel {
+		if info, err := os.Stat(s.Model.Dir); err != nil {
+			errs = append(errs, fmt.Errorf("model.dir: %w", err))
+		} else if !info.IsDir() {
+			errs = append(errs, fmt.Errorf("model.dir: %s is no directory", s.Model.Dir))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func run(ctx context.Context, args []string, stderr io.Writer) int {
+	s := &settings{Config: service.DefaultConfig(), Stage: stage.DefaultConfig()}
+	return service.Main(ctx, service.Program{
+		Name: name, Config: s, Common: &s.Config,
+		Topics: []string{wire.TopicFeatures, wire.TopicVerdicts, wire.TopicDeadLetter},
+		Run:    s.run,
+	}, args, stderr)
+}
+
+func (s *settings) run(ctx context.Context, env *service.Env) error {
+	bundle, err := s.bundle()
+	if err != nil {
+		return err
+	}
+	if bundle == nil {
+		env.Log.Warn("no model: flows are not scored")
+	} else {
+		env.Log.Info("model loaded", "model", bundle.ID())
+	}
+	producer := kafka.NewProducer(s.Kafka, env.Log, env.Metrics)
+	defer producer.Close()
+	runner := &stage.Runner[record.Record]{
+		Name: name, Config: s.Stage, Log: env.Log, Registry: env.Registry,
+		NewConsumer: func() bus.Consumer {
+			return kafka.NewConsumer(s.Kafka, wire.TopicFeatures, group, env.Log, env.Metrics)
+		},
+		Decode:      stage.DecodeFeatures,
+		NewHandler:  func() stage.Handler[record.Record] { return handler(bundle, producer) },
+		DeadLetters: producer,
+	}
+	env.SetReady(runner.Ready)
+	return runner.Run(ctx)
+}
+
+func (s *settings) bundle() (*model.Bundle, error) {
+	switch s.Model.Dir {
+	case noModel:
+		return nil, nil
+	case "":
+		return model.Default(features.Default())
+	}
+	b, err := model.Load(os.DirFS(s.Model.Dir), features.Default())
+	if err != nil {
+		return nil, fmt.Errorf("model %s: %w", s.Model.Dir, err)
+	}
+	return b, nil
+}
+
+func handler(bundle *model.Bundle, producer bus.Producer) stage.Handler[record.Record] {
+	scorer := scoring.New(bundle, features.Default())
+	var rows []*record.Record
+	return &stage.Pipe[record.Record, record.Record]{
+		Process: func(in, out []record.Record) {
+			rows = rows[:0]
+			for i := range in {
+				out[i] = in[i]
+				rows = append(rows, &out[i])
+			}
+			scorer.Process(rows)
+		},
+		Encode:   stage.EncodeVerdict,
+		Producer: producer,
+	}
+}

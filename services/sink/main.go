@@ -1,0 +1,139 @@
+// Sink keeps verdicts and dead letters: it reads the topics trench.verdicts.v1 and
+// trench.deadletter.v1 and inserts into ClickHouse.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"trench/pkg/bus"
+	"trench/pkg/bus/kafka"
+	"trench/pkg/config"
+	"trench/pkg/obs"
+	"trench/pkg/record"
+	"trench/pkg/service"
+	"trench/pkg/stage"
+	"trench/pkg/store"
+	"trench/pkg/wire"
+)
+
+const (
+	name        = "sink"
+	group       = "trench-sink"
+	lettersName = "sink-deadletters"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	os.Exit(run(ctx, os.Args[1:], os.Stderr))
+}
+
+type settings struct {
+	service.Config `yaml:",inline"`
+	Stage          stage.Config `yaml:"stage"`
+	ClickHouse     store.Config `yaml:"clickhouse"`
+}
+
+// Validate reports all faults at once.
+func (s *settings) Validate() error {
+	return errors.Join(s.Config.Validate(), s.ValidateStage(s.Stage), config.Section("clickhouse", s.ClickHouse.Validate()))
+}
+
+func run(ctx context.Context, args []string, stderr io.Writer) int {
+	s := &settings{Config: service.DefaultConfig(), Stage: stage.DefaultConfig(), ClickHouse: store.DefaultConfig()}
+	// ClickHouse likes few and large inserts.
+	s.Stage.BatchRecords, s.Stage.BatchBytes, s.Stage.BatchAge = 10_000, 64<<20, time.Second
+	return service.Main(ctx, service.Program{
+		Name: name, Config: s, Common: &s.Config,
+		Topics: []string{wire.TopicVerdicts, wire.TopicDeadLetter},
+		Needs:  s.needs,
+		Run:    s.run,
+	}, args, stderr)
+}
+
+// needs waits for a server with tables; tables that do not fit end the service.
+func (s *settings) needs() (map[string]obs.Check, error) {
+	return map[string]obs.Check{"clickhouse": func(ctx context.Context) error {
+		w, err := store.NewWriter(s.ClickHouse)
+		if err != nil {
+			return fmt.Errorf("%w: %w", service.ErrFatal, err)
+		}
+		defer w.Close()
+		err = w.Check(ctx)
+		if errors.Is(err, store.ErrPermanent) {
+			return fmt.Errorf("%w: %w", service.ErrFatal, err)
+		}
+		return err
+	}}, nil
+}
+
+func (s *settings) run(ctx context.Context, env *service.Env) error {
+	w, err := store.NewWriter(s.ClickHouse)
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	producer := kafka.NewProducer(s.Kafka, env.Log, env.Metrics)
+	defer producer.Close()
+	verdicts := &stage.Runner[record.Record]{
+		Name: name, Config: s.Stage, Log: env.Log, Registry: env.Registry,
+		NewConsumer: func() bus.Consumer {
+			return kafka.NewConsumer(s.Kafka, wire.TopicVerdicts, group, env.Log, env.Metrics)
+		},
+		Decode: stage.DecodeVerdict, DeadLetters: producer,
+		NewHandler: func() stage.Handler[record.Record] { return &inserter[record.Record]{insert: w.Write} },
+	}
+	letters := &stage.Runner[wire.DeadLetter]{
+		Name: lettersName, Config: s.Stage, Log: env.Log, Registry: env.Registry,
+		NewConsumer: func() bus.Consumer {
+			return kafka.NewConsumer(s.Kafka, wire.TopicDeadLetter, group+"-deadletters", env.Log, env.Metrics)
+		},
+		Decode: stage.DecodeDeadLetter, DeadLetters: producer,
+		NewHandler: func() stage.Handler[wire.DeadLetter] { return &inserter[wire.DeadLetter]{insert: w.WriteDeadLetters} },
+	}
+	letters.Config.Workers = 1
+	env.SetReady(func(ctx context.Context) error { return errors.Join(verdicts.Ready(ctx), letters.Ready(ctx)) })
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return verdicts.Run(ctx) })
+	g.Go(func() error { return letters.Run(ctx) })
+	return g.Wait()
+}
+
+// inserter hands batches to the store.
+type inserter[T any] struct {
+	insert func(context.Context, []*T) error
+	rows   []*T
+	index  []int // of rows in the batch
+}
+
+// Handle implements stage.Handler.
+func (i *inserter[T]) Handle(ctx context.Context, batch []T) ([]stage.Reject, error) {
+	i.rows, i.index = i.rows[:0], i.index[:0]
+	for n := range batch {
+		i.rows, i.index = append(i.rows, &batch[n]), append(i.index, n)
+	}
+	var rejects []stage.Reject
+	for {
+		err := i.insert(ctx, i.rows)
+		var row *store.RowError
+		switch {
+		case errors.As(err, &row):
+			rejects = append(rejects, stage.Reject{Index: i.index[row.Index], Err: row.Err})
+			i.rows = append(i.rows[:row.Index], i.rows[row.Index+1:]...)
+			i.index = append(i.index[:row.Index], i.index[row.Index+1:]...)
+			continue
+		case errors.Is(err, store.ErrPermanent):
+			return nil, fmt.Errorf("%w: %w", stage.ErrPermanent, err)
+		}
+		return rejects, err
+	}
+}
