@@ -16,7 +16,7 @@ include deploy/local/local.mk
 .PHONY: help build test unit race e2e trainer lint bench fuzz model agreement
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
 
 build: ## build all commands into bin/
 	CGO_ENABLED=0 go build $(GOFLAGS_BUILD) -o bin/ ./services/...
@@ -30,7 +30,7 @@ race: ## unit tests under the race detector
 	go test -race ./...
 
 e2e: ## real Kafka, real ClickHouse, four real processes, real LightGBM
-	go test -tags e2e -count=1 -timeout 20m -run 'E2E|Real' ./pkg/... ./deploy/...
+	go test -tags e2e -count=1 -timeout 20m ./pkg/bus/kafka ./pkg/store ./pkg/model ./pkg/internal/... ./deploy/...
 
 trainer: $(VENV)/.installed ## tests of the trainer
 	cd services/trainer && $(VENV)/bin/python -m ruff check . && $(VENV)/bin/python -m pytest -q

@@ -156,7 +156,7 @@ func appendField(b, value []byte) []byte {
 			value = []byte(s)
 		}
 	}
-	if bytes.IndexAny(value, ",\"\r\n") < 0 {
+	if !bytes.ContainsAny(value, ",\"\r\n") {
 		return append(b, value...)
 	}
 	b = append(b, '"')

@@ -18,7 +18,7 @@ import (
 // description is in the file's key/value metadata under SchemaKey.
 type Vectors struct {
 	file  io.Closer
-	out   *parquet.Writer
+	out   *parquet.GenericWriter[any]
 	names []string
 	index map[string]int // column name to leaf index
 	row   parquet.Row
@@ -57,7 +57,7 @@ func CreateVectors(path string, names []string, schema []byte) (*Vectors, error)
 		w.index[path[0]] = i
 	}
 	w.row = make(parquet.Row, len(w.index))
-	w.out = parquet.NewWriter(f, s, parquet.Compression(&parquet.Zstd), parquet.KeyValueMetadata(SchemaKey, string(schema)))
+	w.out = parquet.NewGenericWriter[any](f, s, parquet.Compression(&parquet.Zstd), parquet.KeyValueMetadata(SchemaKey, string(schema)))
 	return w, nil
 }
 
@@ -114,7 +114,7 @@ func (w *Vectors) Close() error {
 // Rows reads back what Vectors wrote, a batch at a time.
 type Rows struct {
 	file   *os.File
-	reader *parquet.Reader
+	reader *parquet.GenericReader[any]
 	index  map[string]int
 	buf    []parquet.Row
 	Schema string // of the features, as written
@@ -136,7 +136,7 @@ func OpenVectors(path string, features []string) (*Rows, error) {
 		_ = f.Close()
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	r := &Rows{file: f, reader: parquet.NewReader(pf), index: make(map[string]int), buf: make([]parquet.Row, 64)}
+	r := &Rows{file: f, reader: parquet.NewGenericReader[any](pf, pf.Schema()), index: make(map[string]int), buf: make([]parquet.Row, 64)}
 	r.Schema, _ = pf.Lookup(SchemaKey)
 	for i, c := range pf.Schema().Columns() {
 		r.index[c[0]] = i

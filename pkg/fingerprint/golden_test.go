@@ -132,7 +132,7 @@ func readCapture(path string) (map[endpoints]*direction, error) {
 		return nil, err
 	}
 	var next func() ([]byte, gopacket.CaptureInfo, error)
-	link := func(gopacket.CaptureInfo) layers.LinkType { return layers.LinkTypeEthernet }
+	var link func(gopacket.CaptureInfo) layers.LinkType
 	if binary.LittleEndian.Uint32(magic) == 0x0a0d0d0a {
 		r, err := pcapgo.NewNgReader(in, pcapgo.NgReaderOptions{WantMixedLinkType: true})
 		if err != nil {

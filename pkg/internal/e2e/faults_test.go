@@ -18,9 +18,9 @@ func TestNothingIsLostWhenPartsDie(t *testing.T) {
 	bin := build(t, root, "trench", "capture", "features", "scoring", "sink")
 	parts := local.StartCopy(t, local.KafkaPart, local.ClickHousePart)
 	p := &pipeline{
-		bin: bin, parts: parts.Parts, protocol: store.Native, database: "trench_faults", model: modelArgument(t, root), paths: captures(t, root),
+		bin: bin, parts: parts.Parts, protocol: store.Native, database: "trench_faults", paths: captures(t, root),
 	}
-	p.want = analyze(t, bin, p.model, p.paths, nil)
+	p.want = analyze(t, bin, p.paths, nil)
 	p.command(t, "migrate")
 	p.command(t, "topics")
 	running := map[string]*process{}

@@ -24,6 +24,7 @@ import (
 
 	"trench/pkg/bus"
 	"trench/pkg/bus/kafka"
+	"trench/pkg/internal/corpus"
 	"trench/pkg/internal/e2e"
 	"trench/pkg/internal/local"
 	"trench/pkg/record"
@@ -31,17 +32,10 @@ import (
 	"trench/pkg/wire"
 )
 
-// corpusVar names a directory with further captures; some of them are run, too:
-// as many as countVar says.
+// corpusCaptures is how many captures of the corpus are run besides the demo,
+// each no larger than corpusBytes.
 const (
-	corpusVar = "TRENCH_CORPUS"
-	countVar  = "TRENCH_CORPUS_CAPTURES"
-)
-
-// corpusCaptures is how many captures of the corpus are run unless countVar says
-// otherwise, each no larger than corpusBytes.
-const (
-	corpusCaptures = 24
+	corpusCaptures = 60
 	corpusBytes    = 2 << 20
 )
 
@@ -55,7 +49,6 @@ func TestTheClusterGivesTheRowsOfTheLaptop(t *testing.T) {
 	root := repository(t)
 	bin := build(t, root, "trench", "capture", "features", "scoring", "sink")
 	paths := captures(t, root)
-	model := modelArgument(t, root)
 	parts := local.StartCopy(t, local.KafkaPart, local.ClickHousePart)
 	for _, c := range []struct {
 		protocol string
@@ -65,8 +58,8 @@ func TestTheClusterGivesTheRowsOfTheLaptop(t *testing.T) {
 	} {
 		t.Run(c.protocol, func(t *testing.T) {
 			p := &pipeline{
-				bin: bin, parts: parts.Parts, protocol: c.protocol, database: "trench_" + c.protocol, model: model, paths: paths, env: c.env,
-				want: analyze(t, bin, model, paths, c.env),
+				bin: bin, parts: parts.Parts, protocol: c.protocol, database: "trench_" + c.protocol, paths: paths, env: c.env,
+				want: analyze(t, bin, paths, c.env),
 			}
 			p.test(t)
 		})
@@ -80,10 +73,10 @@ type analysis struct {
 	twice map[string]bool // flows that are in several of the captures
 }
 
-func analyze(t *testing.T, bin, model string, paths, env []string) analysis {
+func analyze(t *testing.T, bin string, paths, env []string) analysis {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "x.ndjson")
-	args := append([]string{"analyze", "-o", out, "--model", model}, paths...)
+	args := append([]string{"analyze", "-o", out}, paths...)
 	var stderr bytes.Buffer
 	cmd := exec.CommandContext(t.Context(), filepath.Join(bin, "trench"), args...)
 	cmd.Stderr, cmd.Env = &stderr, append(os.Environ(), env...)
@@ -128,10 +121,10 @@ func (a analysis) once(rows []e2e.Row) []e2e.Row {
 
 // pipeline is the four services between Kafka and ClickHouse.
 type pipeline struct {
-	bin, protocol, database, model string
-	parts                          local.Parts
-	paths, env                     []string // captures; further variables
-	want                           analysis
+	bin, protocol, database string
+	parts                   local.Parts
+	paths, env              []string // captures; further variables
+	want                    analysis
 }
 
 func (p *pipeline) test(t *testing.T) {
@@ -261,7 +254,7 @@ func (p *pipeline) environment() []string {
 	return append(append(os.Environ(), p.env...),
 		"TRENCH_KAFKA_BROKERS="+strings.Join(p.parts.KafkaBrokers, ","), "TRENCH_HTTP_LISTEN=127.0.0.1:0", "TRENCH_LOG_FORMAT=text",
 		"TRENCH_CLICKHOUSE_ADDR="+addr, "TRENCH_CLICKHOUSE_PROTOCOL="+p.protocol, "TRENCH_CLICKHOUSE_DATABASE="+p.database,
-		"TRENCH_MODEL_DIR="+p.model, "TRENCH_INPUT_PATHS="+strings.Join(p.paths, ","), "TRENCH_STAGE_BATCH_AGE=100ms", "TRENCH_KAFKA_SESSION_TIMEOUT=3s",
+		"TRENCH_INPUT_PATHS="+strings.Join(p.paths, ","), "TRENCH_STAGE_BATCH_AGE=100ms", "TRENCH_KAFKA_SESSION_TIMEOUT=3s",
 	)
 }
 
@@ -478,13 +471,15 @@ func build(t *testing.T, root string, names ...string) string {
 func captures(t *testing.T, root string) []string {
 	t.Helper()
 	paths := []string{filepath.Join(root, "testdata", "pcap", "demo.pcap")}
-	dir := os.Getenv(corpusVar)
-	if dir == "" {
-		t.Logf("%s is not set: only the demo is run", corpusVar)
+	dir, err := corpus.Unpack()
+	if err != nil && os.Getenv("CI") == "true" {
+		t.Fatalf("corpus: %v", err)
+	} else if err != nil {
+		t.Logf("ONLY THE DEMO IS TESTED: the corpus is not there: %v", err)
 		return paths
 	}
 	var all []string
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
 		}
@@ -497,26 +492,9 @@ func captures(t *testing.T, root string) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := corpusCaptures
-	if text := os.Getenv(countVar); text != "" {
-		if n, err = strconv.Atoi(text); err != nil {
-			t.Fatalf("%s: %v", countVar, err)
-		}
-	}
-	n = min(n, len(all))
+	n := min(corpusCaptures, len(all))
 	for i := range n {
 		paths = append(paths, all[i*len(all)/n])
 	}
 	return paths
-}
-
-// modelArgument returns the model that both ways use: the built-in one (""), or
-// none when this build has none.
-func modelArgument(t *testing.T, root string) string {
-	t.Helper()
-	if _, err := os.Stat(filepath.Join(root, "pkg", "model", "default", "SHA256SUMS")); err != nil {
-		t.Logf("this build has no model inside (%v): nothing is scored", err)
-		return "none"
-	}
-	return ""
 }
