@@ -32,7 +32,7 @@ type Config struct {
 func DefaultConfig() Config {
 	return Config{
 		TCPIdle: 300 * time.Second, OtherIdle: 120 * time.Second, Active: 300 * time.Second, Linger: 5 * time.Second,
-		MaxFlows: 1 << 20, HandshakeBytes: 16 << 10, PendingBytes: 64 << 10, TotalPending: 64 << 20,
+		MaxFlows: 1 << 18, HandshakeBytes: 16 << 10, PendingBytes: 64 << 10, TotalPending: 64 << 20,
 		DNSAnswers: 1 << 16, DNSAge: 5 * time.Minute,
 	}
 }
