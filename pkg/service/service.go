@@ -41,9 +41,10 @@ type Config struct {
 	Log   obs.LogConfig  `yaml:"log"`
 }
 
-// DefaultConfig returns a broker on this machine, and health on port 9100 of it.
-func DefaultConfig() Config {
-	return Config{Kafka: kafka.DefaultConfig(), HTTP: obs.HTTPConfig{Listen: "127.0.0.1:9100"}, Log: obs.DefaultLogConfig()}
+// DefaultConfig returns a broker on this machine, and health on a port of it,
+// one for each service so that all of them can run here.
+func DefaultConfig(port uint16) Config {
+	return Config{Kafka: kafka.DefaultConfig(), HTTP: obs.HTTPConfig{Listen: fmt.Sprintf("127.0.0.1:%d", port)}, Log: obs.DefaultLogConfig()}
 }
 
 // Validate reports all faults at once.

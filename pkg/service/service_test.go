@@ -54,7 +54,7 @@ func program(t *testing.T, do func(context.Context, *service.Env) error) service
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	s := &settings{Config: service.DefaultConfig()}
+	s := &settings{Config: service.DefaultConfig(9100)}
 	s.Kafka.Brokers, s.HTTP.Listen = c.ListenAddrs(), "127.0.0.1:0"
 	return service.Program{Name: "test", Config: s, Common: &s.Config, Topics: []string{"topic"}, Run: do}
 }
@@ -186,7 +186,7 @@ func TestWaitingEndsWhenTold(t *testing.T) {
 
 func TestGraceMustFitIntoARebalance(t *testing.T) {
 	t.Parallel()
-	c, s := service.DefaultConfig(), stage.DefaultConfig()
+	c, s := service.DefaultConfig(9100), stage.DefaultConfig()
 	if err := c.ValidateStage(s); err != nil {
 		t.Error(err)
 	}

@@ -18,7 +18,10 @@ import (
 	"trench/pkg/wire"
 )
 
-const name = "capture"
+const (
+	name = "capture"
+	port = 9100 // health and metrics
+)
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -58,7 +61,7 @@ func (s *settings) Validate() error {
 }
 
 func run(ctx context.Context, args []string, stderr io.Writer) int {
-	s := &settings{Config: service.DefaultConfig(), Capture: assemble.DefaultConfig(), Workers: runtime.GOMAXPROCS(0)}
+	s := &settings{Config: service.DefaultConfig(port), Capture: assemble.DefaultConfig(), Workers: runtime.GOMAXPROCS(0)}
 	return service.Main(ctx, service.Program{
 		Name: name, Config: s, Common: &s.Config, Topics: []string{wire.TopicFlows, wire.TopicDeadLetter}, Run: s.run,
 	}, args, stderr)

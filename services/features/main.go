@@ -21,7 +21,10 @@ import (
 	"trench/pkg/wire"
 )
 
-const name, group = "features", "trench-features"
+const (
+	name, group = "features", "trench-features"
+	port        = 9101 // health and metrics
+)
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -41,7 +44,7 @@ func (s *settings) Validate() error {
 }
 
 func run(ctx context.Context, args []string, stderr io.Writer) int {
-	s := &settings{Config: service.DefaultConfig(), Stage: stage.DefaultConfig(), Features: features.DefaultConfig()}
+	s := &settings{Config: service.DefaultConfig(port), Stage: stage.DefaultConfig(), Features: features.DefaultConfig()}
 	return service.Main(ctx, service.Program{
 		Name: name, Config: s, Common: &s.Config,
 		Topics: []string{wire.TopicFlows, wire.TopicFeatures, wire.TopicDeadLetter},

@@ -25,7 +25,10 @@ import (
 // noModel as model.dir leaves every flow unscored.
 const noModel = "none"
 
-const name, group = "scoring", "trench-scoring"
+const (
+	name, group = "scoring", "trench-scoring"
+	port        = 9102 // health and metrics
+)
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -56,7 +59,7 @@ func (s *settings) Validate() error {
 }
 
 func run(ctx context.Context, args []string, stderr io.Writer) int {
-	s := &settings{Config: service.DefaultConfig(), Stage: stage.DefaultConfig()}
+	s := &settings{Config: service.DefaultConfig(port), Stage: stage.DefaultConfig()}
 	return service.Main(ctx, service.Program{
 		Name: name, Config: s, Common: &s.Config,
 		Topics: []string{wire.TopicFeatures, wire.TopicVerdicts, wire.TopicDeadLetter},

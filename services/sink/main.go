@@ -26,6 +26,7 @@ import (
 )
 
 const (
+	port        = 9103 // health and metrics
 	name        = "sink"
 	group       = "trench-sink"
 	lettersName = "sink-deadletters"
@@ -49,7 +50,7 @@ func (s *settings) Validate() error {
 }
 
 func run(ctx context.Context, args []string, stderr io.Writer) int {
-	s := &settings{Config: service.DefaultConfig(), Stage: stage.DefaultConfig(), ClickHouse: store.DefaultConfig()}
+	s := &settings{Config: service.DefaultConfig(port), Stage: stage.DefaultConfig(), ClickHouse: store.DefaultConfig()}
 	// ClickHouse likes few and large inserts.
 	s.Stage.BatchRecords, s.Stage.BatchBytes, s.Stage.BatchAge = 10_000, 64<<20, time.Second
 	return service.Main(ctx, service.Program{
