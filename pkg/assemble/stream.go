@@ -5,6 +5,11 @@ import (
 	"trench/pkg/packet"
 )
 
+// maxAhead is how far a segment may be ahead of its turn: the largest window
+// that TCP can announce (RFC 7323, section 2.3). What is farther is no part of
+// the connection, and would make the order of sequence numbers ambiguous.
+const maxAhead = 1 << 30
+
 // stream delivers the payload of one TCP direction in order. Segments that
 // come early wait, sorted; where segments overlap the bytes that came first win.
 // It rests once nobody listens any more.
@@ -44,6 +49,9 @@ func (s *stream) add(c *conn, t *Table, side int, seq uint32, v *packet.View) {
 		}
 		at, length = s.next, length-skip
 		data = data[min(skip, len(data)):]
+	} else if -skip > maxAhead {
+		t.stats.PendingDrops++
+		return
 	}
 	if at == s.next && s.wait == nil {
 		s.deliver(c, t, side, data, length, v.Time)

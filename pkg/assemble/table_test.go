@@ -359,6 +359,22 @@ func TestReassemblyEqualsTheSentBytes(t *testing.T) {
 	})
 }
 
+func TestSegmentsFromNowhereAreLeftOut(t *testing.T) {
+	t.Parallel()
+	b := newBench(nil)
+	b.open(0, 100)
+	hello := tlsRecord(22, 1, 0, 0, 1, 9)
+	for i, ahead := range []uint32{1 << 31, 1<<31 + 5, 1<<31 - 5, 3 << 30, 1<<30 + 1} {
+		b.c2s(int64(i+1), 101+ahead, pcapgen.ACK, []byte("from nowhere"))
+	}
+	b.c2s(10, 101+uint32(len(hello)), pcapgen.ACK, hello)
+	b.c2s(11, 101, pcapgen.ACK, hello)
+	b.t.Flush()
+	if f := b.flows[0]; !bytes.Equal(f.Half[0].Handshake, append(slices.Clone(hello), hello...)) || f.Half[0].Gaps != 0 {
+		t.Errorf("handshake %x, %d bytes missing", f.Half[0].Handshake, f.Half[0].Gaps)
+	}
+}
+
 func TestFirstCopyWinsWhereSegmentsOverlap(t *testing.T) {
 	t.Parallel()
 	b := newBench(nil)
@@ -488,7 +504,7 @@ func FuzzTable(f *testing.F) {
 			n := min(int(b[0]%64), len(b)-6)
 			s := pcapgen.Segment{
 				Src: client, Dst: netip.AddrPortFrom(server.Addr(), uint16(b[1]%4)), Flags: b[2],
-				Seq: uint32(b[3]) * uint32(b[4]), Payload: b[6 : 6+n],
+				Seq: uint32(b[3])<<24 | uint32(b[4]), Payload: b[6 : 6+n],
 			}
 			if b[1]&0x80 != 0 {
 				s.Src, s.Dst = s.Dst, s.Src
