@@ -20,7 +20,7 @@ for archive in train train-2; do
   fi
 done
 code=0
-bin/trench features -o "$work/rows.parquet" --labels "$corpus/flow_labels.csv" --manifest "$corpus/manifest.csv" "$work/captures" 2>"$work/features.log" || code=$?
+bin/trench features --workers 1 -o "$work/rows.parquet" --labels "$corpus/flow_labels.csv" --manifest "$corpus/manifest.csv" "$work/captures" 2>"$work/features.log" || code=$?
 tail -n 3 "$work/features.log" >&2
 [ $code -eq 0 ] || [ $code -eq 3 ] || exit $code # 3: some captures of the corpus are cut
 PYTHONPATH=services/trainer "${PYTHON:-python3}" -m trench_trainer train --features "$work/rows.parquet" --exclude "$demo" --out "$work/bundle"

@@ -1,0 +1,71 @@
+"""Which of the vector's columns a model uses, and why the others are left out.
+
+A profile is a set of prefixes and names to leave out of the extractor's order. The bundle names the columns it kept, so
+a profile is a matter of training alone: the scorer gathers what the bundle asks for.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from trench_trainer.errors import TrainerError
+from trench_trainer.table import Column
+
+# What tells the age of a client or server rather than its purpose: TLS 1.3 and what came with or after it.
+ERA = (
+    "ch_pq_hybrid",
+    "ch_ext_65037",
+    "ch_ext_27",
+    "ch_ext_28",
+    "ch_ext_34",
+    "ch_ext_17513",
+    "ch_ext_13172",
+    "ch_ext_49",
+    "ch_ext_50",
+    "ch_ext_51",
+    "ch_ext_45",
+    "ch_ext_43",
+    "ch_ext_42",
+    "ch_ext_41",
+    "ch_n_keyshares",
+    "ch_keyshare_bytes",
+    "sh_keyshare_len",
+    "sh_hrr",
+)
+VERSION = ("ch_legacy_ver", "ch_max_ver", "sh_ver", "ch_cs_1301", "ch_cs_1302", "ch_cs_1303")
+# What tells how a capture was cut rather than what the flow did.
+CAPTURE = ("fl_end_class", "fl_retrans_ratio")
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A named choice of columns."""
+
+    name: str
+    prefixes: tuple[str, ...]
+    names: tuple[str, ...]
+
+    def keeps(self, column: str) -> bool:
+        """Whether the profile's models see the column."""
+        return not column.startswith(self.prefixes) and column not in self.names
+
+    def choose(self, columns: Sequence[Column]) -> list[int]:
+        """Positions of the kept columns in the extractor's order."""
+        return [i for i, c in enumerate(columns) if self.keeps(c.name)]
+
+
+_SITE = ("sq_", "dn_", "qu_")
+PROFILES = {
+    p.name: p
+    for p in (
+        Profile("default", _SITE, ERA + VERSION + CAPTURE),
+        Profile("robust", (*_SITE, "ch_cs_", "ch_ext_"), ERA + VERSION + CAPTURE),
+        Profile("all", (), ()),
+    )
+}
+
+
+def named(name: str) -> Profile:
+    """The profile of that name."""
+    if name not in PROFILES:
+        raise TrainerError(f"profile {name!r} is unknown; there are {', '.join(sorted(PROFILES))}")
+    return PROFILES[name]
