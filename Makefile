@@ -29,8 +29,8 @@ unit: ## the quick loop: go test of all packages
 race: ## unit tests under the race detector
 	go test -race ./...
 
-e2e: ## real Kafka, real ClickHouse, four real processes, real LightGBM
-	go test -tags e2e -count=1 -timeout 20m ./pkg/bus/kafka ./pkg/store ./pkg/model ./pkg/internal/... ./deploy/...
+e2e: $(VENV)/.installed ## real Kafka, real ClickHouse, four real processes, real LightGBM
+	TRENCH_TRAINER_PYTHON=$(VENV)/bin/python go test -tags e2e -count=1 -timeout 20m ./pkg/bus/kafka ./pkg/store ./pkg/model ./pkg/internal/... ./deploy/...
 
 trainer: $(VENV)/.installed ## tests of the trainer
 	cd services/trainer && $(VENV)/bin/python -m ruff check . && $(VENV)/bin/python -m pytest -q

@@ -267,7 +267,7 @@ func TestTextsStateTheValue(t *testing.T) {
 		{"sn_present", 0, reference{P05: f(1), P95: f(1)}, "sni-absent", "the client names no server (no SNI) (unusual in benign traffic)"},
 		{"sn_present", 1, reference{P05: f(1), P95: f(1)}, "sni-shape", "the client names the server it wants (SNI) (usual in benign traffic too)"},
 		{"sn_len", math.NaN(), reference{NaN: f(.034)}, "sni-shape", "length of the server name (SNI): not observed or not applicable (so in 3.4 % of benign flows)"},
-		{"ct_self_signed", 1, reference{P05: f(0), P95: f(1)}, "certificate-self-signed", "the server's certificate is its own issuer (self-signed) (benign traffic has both)"},
+		{"ct_self_signed", 1, reference{P05: f(0), P95: f(1)}, "certificate-self-signed", "the server's certificate is its own issuer (self-signed) (both are usual in benign traffic)"},
 		{"ct_age_days", 1, reference{P05: f(3), P95: f(300.5)}, "certificate-age", "age of the server's certificate at the time of the flow: 1 day (usual in benign traffic: 3 days to 300 days)"},
 		{"ch_n_cs", 12, reference{P05: f(17), P95: f(17)}, "client-suites", "the client lists 12 cipher suite values (usual in benign traffic: 17 cipher suite values)"},
 		{"ch_cs_c02b", 0, reference{}, "client-suites", "the client does not offer TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"},

@@ -95,7 +95,7 @@ func (c *column) text(v float64, ref reference) string {
 		case lo == hi:
 			return t + " (unusual in benign traffic)"
 		}
-		return t + " (benign traffic has both)"
+		return t + " (both are usual in benign traffic)"
 	}
 	write := c.form
 	if write == nil {
