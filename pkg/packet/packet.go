@@ -5,11 +5,14 @@
 //	  IPv4, IPv6          with options and extension headers
 //	    TCP UDP SCTP      ports; other protocols make flows between addresses
 //
-// Decoding allocates nothing and never reads past the captured bytes.
+// Decoding these allocates nothing and never reads past the captured bytes.
+// Rarer link layers (PPP, PPPoE, MPLS, FDDI, 802.11, PFLOG) are left to gopacket down to the first IP header.
 package packet
 
 import (
 	"encoding/binary"
+
+	"github.com/google/gopacket/layers"
 
 	"trench/pkg/flow"
 	"trench/pkg/pcap"
@@ -64,6 +67,9 @@ const (
 	etherVLAN = 0x8100
 	etherQinQ = 0x88a8
 	etherOld  = 0x9100 // QinQ before 802.1ad
+	etherMPLS = 0x8847
+	// etherPPPoE is the session stage; discovery carries no IP.
+	etherPPPoE = 0x8864
 )
 
 // Decode fills v from p.
@@ -99,6 +105,8 @@ func Decode(v *View, p *pcap.Packet) Outcome {
 			return NotIP
 		}
 		return v.rawIP(d[4:], p)
+	case pcap.LinkPPP, pcap.LinkFDDI, pcap.LinkIEEE80211, pcap.LinkPFLog, pcap.LinkPrism, pcap.LinkRadiotap:
+		return v.slow(layers.LinkType(p.Link), d, p)
 	}
 	return Refused
 }
@@ -140,6 +148,10 @@ func (v *View) etherType(t uint16, d []byte, p *pcap.Packet) Outcome {
 				v.Key.VLAN[tags] = binary.BigEndian.Uint16(d) & 0x0fff
 			}
 			t, d = binary.BigEndian.Uint16(d[2:]), d[4:]
+		case etherPPPoE:
+			return v.slow(layers.LayerTypePPPoE, d, p)
+		case etherMPLS:
+			return v.slow(layers.LayerTypeMPLS, d, p)
 		default:
 			return NotIP
 		}

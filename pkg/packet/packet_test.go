@@ -62,6 +62,9 @@ func TestLinkLayersLeadToTheSameFlow(t *testing.T) {
 		"null little endian": {append([]byte{2, 0, 0, 0}, four...), pcap.LinkNull, [2]uint16{}, false},
 		"null big endian":    {append([]byte{0, 0, 0, 30}, six...), pcap.LinkNull, [2]uint16{}, true},
 		"loop":               {append([]byte{0, 0, 0, 2}, four...), pcap.LinkLoop, [2]uint16{}, false},
+		"PPP":                {append([]byte{0xff, 3, 0, 0x21}, four...), pcap.LinkPPP, [2]uint16{}, false},
+		"PPPoE IPv6":         {ethernet(0x8864, append([]byte{0x11, 0, 0, 1, 0, byte(len(six) + 2), 0, 0x57}, six...)), pcap.LinkEthernet, [2]uint16{}, true},
+		"MPLS":               {ethernet(0x8847, append([]byte{0, 1, 1, 64}, four...)), pcap.LinkEthernet, [2]uint16{}, false},
 	} {
 		v, o := decode(t, c.data, c.link)
 		if o != OK {
@@ -84,6 +87,11 @@ func TestLinkLayersLeadToTheSameFlow(t *testing.T) {
 			t.Errorf("%s: %+v", name, v)
 		}
 	}
+}
+
+// ethernet puts an Ethernet header of any type in front of a payload.
+func ethernet(typ uint16, payload []byte) []byte {
+	return append(binary.BigEndian.AppendUint16(make([]byte, 12), typ), payload...)
 }
 
 func TestBothDirectionsHaveOneKey(t *testing.T) {
@@ -138,6 +146,8 @@ func TestOddPacketsHaveOneOutcome(t *testing.T) {
 		"TCP cut":             {tcp[:39], pcap.LinkRaw, Malformed},
 		"TCP offset 16":       {edit(32, 0x40), pcap.LinkRaw, Malformed},
 		"IPv6 header cut":     {append([]byte{0x60}, make([]byte, 38)...), pcap.LinkRaw, Malformed},
+		"PPP control":         {[]byte{0xff, 3, 0xc0, 0x21, 1, 1, 0, 4}, pcap.LinkPPP, NotIP},
+		"PPP cut":             {[]byte{}, pcap.LinkPPP, Malformed},
 		"version 5":           {edit(0, 0x55), pcap.LinkRaw, NotIP},
 		"null with rubbish":   {append([]byte{9, 9, 9, 9}, tcp...), pcap.LinkNull, NotIP},
 	} {

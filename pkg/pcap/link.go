@@ -9,20 +9,26 @@ type LinkType uint16
 const (
 	LinkNull       LinkType = 0
 	LinkEthernet   LinkType = 1
+	LinkPPP        LinkType = 9
+	LinkFDDI       LinkType = 10
 	LinkRawBSD     LinkType = 12
 	LinkRawOpenBSD LinkType = 14
 	LinkRaw        LinkType = 101
+	LinkIEEE80211  LinkType = 105
 	LinkLoop       LinkType = 108
 	LinkSLL        LinkType = 113
+	LinkPFLog      LinkType = 117
+	LinkPrism      LinkType = 119
+	LinkRadiotap   LinkType = 127
 	LinkIPv4       LinkType = 228
 	LinkIPv6       LinkType = 229
 	LinkSLL2       LinkType = 276
 )
 
 var linkNames = map[LinkType]string{
-	LinkNull: "NULL", LinkEthernet: "ETHERNET", 6: "IEEE802_5", 9: "PPP", LinkRawBSD: "RAW", LinkRawOpenBSD: "RAW",
-	50: "PPP_HDLC", 51: "PPP_ETHER", LinkRaw: "RAW", 104: "C_HDLC", 105: "IEEE802_11", 107: "FRELAY", LinkLoop: "LOOP",
-	LinkSLL: "LINUX_SLL", 119: "IEEE802_11_PRISM", 127: "IEEE802_11_RADIOTAP", 147: "USER0", 187: "BLUETOOTH_HCI_H4",
+	LinkNull: "NULL", LinkEthernet: "ETHERNET", 6: "IEEE802_5", LinkPPP: "PPP", LinkFDDI: "FDDI", LinkRawBSD: "RAW", LinkRawOpenBSD: "RAW",
+	50: "PPP_HDLC", 51: "PPP_ETHER", LinkRaw: "RAW", 104: "C_HDLC", LinkIEEE80211: "IEEE802_11", 107: "FRELAY", LinkLoop: "LOOP",
+	LinkSLL: "LINUX_SLL", LinkPFLog: "PFLOG", LinkPrism: "IEEE802_11_PRISM", LinkRadiotap: "IEEE802_11_RADIOTAP", 147: "USER0", 187: "BLUETOOTH_HCI_H4",
 	189: "USB_LINUX", 192: "PPI", 195: "IEEE802_15_4", 201: "BLUETOOTH_HCI_H4_WITH_PHDR", 220: "USB_LINUX_MMAPPED",
 	227: "CAN_SOCKETCAN", LinkIPv4: "IPV4", LinkIPv6: "IPV6", 249: "USBPCAP", 253: "NETLINK", LinkSLL2: "LINUX_SLL2",
 }
