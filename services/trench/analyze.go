@@ -41,7 +41,7 @@ type reading struct {
 
 func (r *reading) register(cmd *cobra.Command) {
 	cmd.Flags().IntVar(&r.workers, "workers", runtime.GOMAXPROCS(0), "goroutines that build flows")
-	cmd.Flags().StringVar(&r.config, "config", "", "YAML file with limits and time-outs under `capture`")
+	cmd.Flags().StringVar(&r.config, "config", "", "YAML `file` with limits and time-outs under the key capture")
 }
 
 // captureFile is the configuration file of commands that read captures.
