@@ -282,7 +282,7 @@ func TestFeaturesJoinLabels(t *testing.T) {
 	if code != 0 || !strings.Contains(errs, "81 rows, 0 with a label, 81 without; 1 of 1 labels found no flow in the captures read, 0 are of other captures") {
 		t.Errorf("exit %d: %s", code, errs)
 	}
-	code, table, errs := trench(t, nil, "model", "eval", "default", "--features", out)
+	code, table, errs := trench(t, nil, "model", "eval", "default", out)
 	if code != 0 || !strings.Contains(table, "left out 81") {
 		t.Errorf("exit %d: %s%s", code, table, errs)
 	}

@@ -66,16 +66,13 @@ func bundle(dir string) (*model.Bundle, error) {
 }
 
 func newModelEvalCommand() *cobra.Command {
-	var rows string
-	cmd := &cobra.Command{
-		Use:     "eval DIR",
+	return &cobra.Command{
+		Use:     "eval DIR ROWS.parquet",
 		Short:   "Score a labelled Parquet file written by trench features",
-		Example: "  trench model eval bundle/ --features rows.parquet",
-		Args:    cobra.ExactArgs(1),
+		Example: "  trench model eval bundle/ rows.parquet",
+		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if rows == "" {
-				return usage(fmt.Errorf("--features FILE.parquet is missing"))
-			}
+			rows := args[1]
 			b, err := bundle(args[0])
 			if err != nil {
 				return err
@@ -104,6 +101,4 @@ func newModelEvalCommand() *cobra.Command {
 			return eval.Print(cmd.OutOrStdout())
 		},
 	}
-	cmd.Flags().StringVar(&rows, "features", "", "labelled Parquet `file`")
-	return cmd
 }
