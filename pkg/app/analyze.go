@@ -42,8 +42,8 @@ type Analysis struct {
 	Rows func([]*record.Record) error
 
 	capture Capture
-	mu      sync.Mutex // one call of Rows at a time; guards summary
-	summary Summary
+	mu      sync.Mutex // one call of Rows at a time; guards counted
+	counted Rows
 }
 
 // Progress says how far the run has come.
@@ -64,9 +64,7 @@ func (a *Analysis) Run(ctx context.Context, paths []string) (*Summary, error) {
 	sum, err := c.Run(ctx, paths)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	sum.Flows, sum.TLS, sum.QUIC, sum.DTLS = a.summary.Flows, a.summary.TLS, a.summary.QUIC, a.summary.DTLS
-	sum.Malicious, sum.Suspicious, sum.Benign = a.summary.Malicious, a.summary.Suspicious, a.summary.Benign
-	sum.Elapsed = time.Since(start)
+	sum.Rows, sum.Elapsed = a.counted, time.Since(start)
 	return sum, err
 }
 
@@ -113,7 +111,7 @@ func (l *line) flush() error {
 	}
 	l.a.mu.Lock()
 	defer l.a.mu.Unlock()
-	l.a.summary.rows(l.batch)
+	l.a.counted.add(l.batch)
 	err := l.a.Rows(l.batch)
 	l.batch = l.batch[:0]
 	return err

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"maps"
-	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -103,7 +101,7 @@ func (c *Capture) each(ctx context.Context, inputs []input, sum *Summary, begin 
 			}
 			b := block()
 			if rerr := r.ReadBlock(b); rerr != nil {
-				if !errors.Is(rerr, io.EOF) || isFault(rerr) {
+				if !errors.Is(rerr, io.EOF) {
 					sum.Faults = append(sum.Faults, Fault{in.path, rerr})
 				}
 				break
@@ -125,11 +123,6 @@ func (c *Capture) each(ctx context.Context, inputs []input, sum *Summary, begin 
 // clock is the packet time after a block. Flow tables are told it once a block,
 // the same for any number of workers.
 func clock(b *pcap.Block) int64 { return b.Packets[len(b.Packets)-1].Time }
-
-func isFault(err error) bool {
-	var f *pcap.Error
-	return errors.As(err, &f)
-}
 
 func (c *Capture) runInline(ctx context.Context, inputs []input, sum *Summary) error {
 	w := c.worker(0)
@@ -290,14 +283,4 @@ func (w *worker) do(j *job) {
 		}
 		w.table.Expire(j.now)
 	}
-}
-
-// Links lists the refused link types with their packets, most first.
-func (s *Summary) Links() []pcap.LinkType {
-	return slices.SortedFunc(maps.Keys(s.RefusedLinks), func(a, b pcap.LinkType) int {
-		if d := int(s.RefusedLinks[b]) - int(s.RefusedLinks[a]); d != 0 {
-			return d
-		}
-		return int(a) - int(b)
-	})
 }

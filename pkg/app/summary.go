@@ -1,7 +1,10 @@
 package app
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"trench/pkg/assemble"
@@ -23,11 +26,16 @@ type Summary struct {
 	Files, Skipped uint64 // captures read; files in directories that are none
 	Faults         []Fault
 
-	Table                         assemble.Stats
-	Flows                         uint64 // rows
+	Table assemble.Stats
+	Rows
+	Elapsed time.Duration
+}
+
+// Rows counts finished rows.
+type Rows struct {
+	Flows                         uint64
 	TLS, QUIC, DTLS               uint64
 	Malicious, Suspicious, Benign uint64
-	Elapsed                       time.Duration
 }
 
 // count enters the outcome of decoding one packet.
@@ -55,8 +63,7 @@ func (s *Summary) count(o packet.Outcome, p *pcap.Packet, v *packet.View) {
 	}
 }
 
-// rows enters finished rows.
-func (s *Summary) rows(rows []*record.Record) {
+func (s *Rows) add(rows []*record.Record) {
 	s.Flows += uint64(len(rows))
 	for _, r := range rows {
 		switch r.AppProto {
@@ -76,6 +83,13 @@ func (s *Summary) rows(rows []*record.Record) {
 			s.Benign++
 		}
 	}
+}
+
+// Links lists the refused link types with their packets, most first.
+func (s *Summary) Links() []pcap.LinkType {
+	return slices.SortedFunc(maps.Keys(s.RefusedLinks), func(a, b pcap.LinkType) int {
+		return cmp.Or(cmp.Compare(s.RefusedLinks[b], s.RefusedLinks[a]), cmp.Compare(a, b))
+	})
 }
 
 // Line returns the machine-readable last line of the summary.

@@ -14,6 +14,14 @@ const (
 	sideB
 )
 
+// sideOf returns the side that sent v.
+func sideOf(v *packet.View) int {
+	if v.Forward {
+		return sideA
+	}
+	return sideB
+}
+
 // conn is a flow in the table.
 type conn struct {
 	key        flow.Key
@@ -52,9 +60,8 @@ type half struct {
 	packets, retransmitted, lengthSum, lengthSquares uint64
 	gaps                                             uint64
 	lengthMax                                        uint32
-	counted                                          uint32 // bytes in byteCounts
 	sizes                                            [8]uint64
-	byteCounts                                       [256]uint16
+	bytes                                            byteCounter // of the payload
 	seq                                              sequence
 	stream                                           stream
 	head                                             head
@@ -62,10 +69,7 @@ type half struct {
 
 // account adds a packet to its flow.
 func (c *conn) account(t *Table, v *packet.View) {
-	side := sideB
-	if v.Forward {
-		side = sideA
-	}
+	side := sideOf(v)
 	s := &c.side[side]
 	s.packets++
 	s.bytes += uint64(v.Bytes)
@@ -91,16 +95,15 @@ func (c *conn) account(t *Table, v *packet.View) {
 		}
 		if h.seq.retransmission(seq, v.Length) {
 			h.retransmitted++
-			// An overlap may still hold bytes that fill a gap of the stream.
-			h.stream.add(c, t, side, seq, v)
-			return
+		} else {
+			c.list(h, side, v)
 		}
-		c.list(h, side, v)
+		// What overlaps may still hold bytes that fill a gap of the stream.
 		h.stream.add(c, t, side, seq, v)
 		return
 	}
 	c.list(h, side, v)
-	h.count(v.Payload)
+	h.bytes.add(v.Payload)
 	c.datagram(t, h, v)
 }
 
@@ -128,16 +131,21 @@ func (c *conn) list(h *half, side int, v *packet.View) {
 // sizeBin returns the bin of flow.Half.Sizes.
 func sizeBin(n uint32) int { return min(max(bits.Len32(n)-4, 0), 7) }
 
-// count enters the first payload bytes of the side into its histogram.
-func (h *half) count(b []byte) {
-	if h.counted < flow.CountedBytes {
-		b = b[:min(len(b), flow.CountedBytes-int(h.counted))]
-		h.counted += uint32(len(b))
-		countBytes(&h.byteCounts, b)
-	}
+// byteCounter counts the first flow.CountedBytes bytes by value.
+type byteCounter struct {
+	counted uint32
+	counts  [256]uint16
 }
 
-func countBytes(counts *[256]uint16, b []byte) {
+func (c *byteCounter) full() bool { return c.counted >= flow.CountedBytes }
+
+func (c *byteCounter) add(b []byte) {
+	if c.full() {
+		return
+	}
+	b = b[:min(len(b), flow.CountedBytes-int(c.counted))]
+	c.counted += uint32(len(b))
+	counts := &c.counts
 	for len(b) >= 8 {
 		counts[b[0]]++
 		counts[b[1]]++
@@ -160,8 +168,6 @@ func (c *conn) drain(t *Table) {
 		return
 	}
 	for side := range c.data.side {
-		h := &c.data.side[side]
-		h.stream.flush(c, t, side)
-		h.head.finish(c)
+		c.data.side[side].stream.flush(c, t, side)
 	}
 }

@@ -26,11 +26,7 @@ func (c *conn) datagram(t *Table, h *half, v *packet.View) {
 		if app == flow.AppUnknown {
 			return
 		}
-		side := sideB
-		if v.Forward {
-			side = sideA
-		}
-		c.recognise(app, from, side)
+		c.recognise(app, from, sideOf(v))
 	}
 	if c.app == flow.AppDNS {
 		h.head.keepDatagram(t, v.Payload)

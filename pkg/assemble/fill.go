@@ -59,7 +59,7 @@ func (c *conn) direction(side int) flow.Direction {
 func (h *half) fill(f *flow.Half) {
 	f.DataPackets, f.Retransmitted, f.Gaps = h.packets, h.retransmitted, h.gaps
 	f.LengthSum, f.LengthSquares, f.LengthMax, f.Sizes = h.lengthSum, h.lengthSquares, h.lengthMax, h.sizes
-	f.ByteCounts = h.byteCounts
+	f.ByteCounts = h.bytes.counts
 	if h.head.state != headOpen {
 		f.Handshake = h.head.kept
 	}
@@ -69,7 +69,7 @@ func (t *Table) fillTLS(c *conn, s *tlsState, records []flow.Record) []flow.Reco
 	for side := range s.side {
 		h, f := &s.side[side], &t.out.Half[c.direction(side)]
 		f.TLSRecords, f.AppRecords, f.AppBytes = h.records, h.appRecords, h.appBytes
-		f.Alerts, f.ChangeCipherSpecs, f.AppByteCounts = h.alerts, h.changeCipherSpecs, h.byteCounts
+		f.Alerts, f.ChangeCipherSpecs, f.AppByteCounts = h.alerts, h.changeCipherSpecs, h.bytes.counts
 	}
 	for _, r := range s.records[:s.n] {
 		r.Direction = c.direction(int(r.Direction))

@@ -78,8 +78,8 @@ func (h *head) add(c *conn, t *Table, side int, data []byte, time int64) {
 }
 
 // skip notes that n bytes are missing.
-func (h *head) skip(c *conn, side int, n int) {
-	if h.state == headTLS && h.partial == 0 && uint32(n) <= h.remain && n >= 0 {
+func (h *head) skip(n int) {
+	if h.state == headTLS && h.partial == 0 && uint32(n) <= h.remain {
 		h.remain -= uint32(n)
 		h.full = h.full || h.typ != tlswire.RecordApplicationData
 		return
@@ -88,16 +88,6 @@ func (h *head) skip(c *conn, side int, n int) {
 		h.kept = h.kept[:0]
 	}
 	h.state = headClosed
-}
-
-// done reports whether nothing more is wanted.
-func (h *head) done(*conn) bool { return h.state == headClosed }
-
-// finish is called at the end of the flow.
-func (h *head) finish(*conn) {
-	if h.state == headOpen {
-		h.kept = h.kept[:0]
-	}
 }
 
 // drop forgets what was kept and wants nothing more.
@@ -162,7 +152,7 @@ func (h *head) walk(c *conn, t *Table, side int, data []byte, time int64) {
 
 func (h *head) body(c *conn, t *Table, side int, b []byte) {
 	if h.typ == tlswire.RecordApplicationData {
-		c.data.tls.side[side].count(b)
+		c.data.tls.side[side].bytes.add(b)
 	} else if !h.full {
 		h.full = !h.keep(t, b)
 	}
@@ -179,8 +169,7 @@ type tlsState struct {
 // tlsHalf counts the records of one side.
 type tlsHalf struct {
 	records, appRecords, appBytes, alerts, changeCipherSpecs uint64
-	counted                                                  uint32
-	byteCounts                                               [256]uint16
+	bytes                                                    byteCounter // of the application data
 }
 
 // record enters a record header.
@@ -205,14 +194,6 @@ func (c *conn) record(t *Table, side int, typ uint8, length uint16, time int64) 
 		s.records[s.n] = flow.Record{Direction: flow.Direction(side), Type: typ, Length: length, Offset: time - c.first}
 		s.n++
 		s.listed[side]++
-	}
-}
-
-func (h *tlsHalf) count(b []byte) {
-	if h.counted < flow.CountedBytes {
-		b = b[:min(len(b), flow.CountedBytes-int(h.counted))]
-		h.counted += uint32(len(b))
-		countBytes(&h.byteCounts, b)
 	}
 }
 

@@ -1,7 +1,6 @@
 package assemble
 
 import (
-	"trench/pkg/flow"
 	"trench/pkg/packet"
 )
 
@@ -113,7 +112,7 @@ func (s *stream) advance(c *conn, t *Table, side int) {
 // skipGap gives up the bytes before the first waiting segment.
 func (s *stream) skipGap(c *conn, t *Table, side int) {
 	if missing := s.next.to(s.wait.seq); missing > 0 {
-		s.lose(c, t, side, missing)
+		s.lose(&c.data.side[side], missing)
 		s.next = s.wait.seq
 	}
 	s.advance(c, t, side)
@@ -142,17 +141,16 @@ func (s *stream) discard(t *Table) {
 func (s *stream) deliver(c *conn, t *Table, side int, data []byte, length int, time int64) {
 	h := &c.data.side[side]
 	s.next += seqNum(length)
-	h.count(data)
+	h.bytes.add(data)
 	h.head.add(c, t, side, data, time)
 	if lost := length - len(data); lost > 0 {
-		s.lose(c, t, side, lost)
+		s.lose(h, lost)
 	}
-	s.done = h.counted >= flow.CountedBytes && h.head.done(c)
+	s.done = h.bytes.full() && h.head.state == headClosed
 }
 
-// lose tells the listeners that n bytes are missing.
-func (s *stream) lose(c *conn, t *Table, side int, n int) {
-	h := &c.data.side[side]
+// lose tells the listeners of a side that n bytes, more than none, are missing.
+func (s *stream) lose(h *half, n int) {
 	h.gaps += uint64(n)
-	h.head.skip(c, side, n)
+	h.head.skip(n)
 }

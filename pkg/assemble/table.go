@@ -75,30 +75,19 @@ func (t *Table) Reset(source string) {
 
 // Add accounts for one packet.
 func (t *Table) Add(v *packet.View) {
-	c, opened := t.conns[v.Key], false
+	c, ordinal := t.conns[v.Key], uint32(0)
 	if c != nil {
-		switch {
-		case v.Time-c.last > t.idle[c.class]:
-			t.close(c, c.idleReason())
-			c = nil
-		case v.Key.Protocol == packet.ProtocolTCP && c.reusedBy(v):
-			reason := flow.EndReuse
-			if c.class == classClosing {
-				reason = c.idleReason()
-			}
-			ordinal := uint32(0)
+		if reason := t.endedBefore(c, v); reason != flow.EndNone {
 			if c.first == v.Time {
 				ordinal = c.ordinal + 1
 			}
 			t.close(c, reason)
-			c = t.open(v, ordinal)
-			opened = true
+			c = nil
 		}
 	}
-	switch {
-	case c == nil:
-		c = t.open(v, 0)
-	case !opened:
+	if c == nil {
+		c = t.open(v, ordinal)
+	} else {
 		if v.Time-c.reported >= int64(t.cfg.Active) {
 			t.report(c)
 			c.reported = v.Time
@@ -112,6 +101,18 @@ func (t *Table) Add(v *packet.View) {
 	c.account(t, v)
 }
 
+// endedBefore says why a flow had ended before a packet with its key came,
+// EndNone when it goes on.
+func (t *Table) endedBefore(c *conn, v *packet.View) flow.EndReason {
+	switch {
+	case v.Time-c.last > t.idle[c.class]:
+		return c.endReason(flow.EndIdle)
+	case v.Key.Protocol == packet.ProtocolTCP && c.reusedBy(v):
+		return c.endReason(flow.EndReuse)
+	}
+	return flow.EndNone
+}
+
 // Flush ends every open flow, oldest first, because the input has ended.
 func (t *Table) Flush() {
 	for {
@@ -119,11 +120,7 @@ func (t *Table) Flush() {
 		if c == nil {
 			return
 		}
-		reason := flow.EndEOF
-		if c.class == classClosing {
-			reason = c.idleReason()
-		}
-		t.close(c, reason)
+		t.close(c, c.endReason(flow.EndEOF))
 	}
 }
 
@@ -140,10 +137,7 @@ func (t *Table) open(v *packet.View, ordinal uint32) *conn {
 	if v.Key.Protocol == packet.ProtocolTCP {
 		c.class = classTCP
 	}
-	c.client = sideB
-	if v.Forward {
-		c.client = sideA
-	}
+	c.client = uint8(sideOf(v))
 	c.resolution = t.dns.lookup(v)
 	t.conns[v.Key] = c
 	t.lists[c.class].push(c)
@@ -160,7 +154,7 @@ func (t *Table) Expire(now int64) {
 			if c == nil || now-c.last <= t.idle[class] {
 				break
 			}
-			t.close(c, c.idleReason())
+			t.close(c, c.endReason(flow.EndIdle))
 		}
 	}
 }

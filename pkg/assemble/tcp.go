@@ -67,11 +67,7 @@ func (c *conn) reusedBy(v *packet.View) bool {
 	if c.class == classClosing {
 		return true
 	}
-	side := sideB
-	if v.Forward {
-		side = sideA
-	}
-	s := &c.tcp
+	side, s := sideOf(v), &c.tcp
 	if s.syn[side] {
 		return s.isn[side] != seqNum(v.Seq)
 	}
@@ -80,11 +76,11 @@ func (c *conn) reusedBy(v *packet.View) bool {
 	return !(s.syn[1-side] && !s.synAck && c.data == nil)
 }
 
-// idleReason says why a silent flow ended.
-func (c *conn) idleReason() flow.EndReason {
+// endReason says why a flow ended: by FIN or RST, else as told.
+func (c *conn) endReason(open flow.EndReason) flow.EndReason {
 	switch {
 	case c.class != classClosing:
-		return flow.EndIdle
+		return open
 	case c.tcp.rst:
 		return flow.EndRST
 	}

@@ -19,8 +19,8 @@ import (
 type Vectors struct {
 	file  io.Closer
 	out   *parquet.GenericWriter[any]
-	names []string
 	index map[string]int // column name to leaf index
+	at    []int          // leaf index by feature
 	row   parquet.Row
 	group int // rows since the last flush
 }
@@ -52,9 +52,12 @@ func CreateVectors(path string, names []string, schema []byte) (*Vectors, error)
 		group[n] = number
 	}
 	s := parquet.NewSchema("features", group)
-	w := &Vectors{file: f, names: names, index: make(map[string]int)}
+	w := &Vectors{file: f, index: make(map[string]int)}
 	for i, path := range s.Columns() {
 		w.index[path[0]] = i
+	}
+	for _, n := range names {
+		w.at = append(w.at, w.index[n])
 	}
 	w.row = make(parquet.Row, len(w.index))
 	w.out = parquet.NewGenericWriter[any](f, s, parquet.Compression(&parquet.Zstd), parquet.KeyValueMetadata(SchemaKey, string(schema)))
@@ -68,8 +71,8 @@ var textColumns = []string{
 
 // Write adds one flow.
 func (w *Vectors) Write(r *record.Record, l labels.Label) error {
-	if len(r.Vector) != len(w.names) {
-		return fmt.Errorf("flow %s has %d features, the file %d", r.FlowID, len(r.Vector), len(w.names))
+	if len(r.Vector) != len(w.at) {
+		return fmt.Errorf("flow %s has %d features, the file %d", r.FlowID, len(r.Vector), len(w.at))
 	}
 	for name, v := range map[string]string{
 		"source": r.Source, "flow_id": r.FlowID.String(), "proto": r.Proto, "app_proto": r.AppProto,
@@ -84,8 +87,8 @@ func (w *Vectors) Write(r *record.Record, l labels.Label) error {
 	w.set("server_port", parquet.Int32Value(int32(r.ServerPort)))
 	w.set("ts", parquet.Int64Value(r.TS))
 	w.set("ts_end", parquet.Int64Value(r.TSEnd))
-	for i, n := range w.names {
-		w.set(n, parquet.FloatValue(r.Vector[i]))
+	for i, v := range r.Vector {
+		w.row[w.at[i]] = parquet.FloatValue(v).Level(0, 0, w.at[i])
 	}
 	if _, err := w.out.WriteRows([]parquet.Row{w.row}); err != nil {
 		return err

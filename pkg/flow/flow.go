@@ -52,16 +52,6 @@ func (e EndReason) String() string {
 	return ""
 }
 
-// ParseEndReason is the reverse of String; unknown names are EndNone.
-func ParseEndReason(s string) EndReason {
-	for i, n := range endNames {
-		if n == s {
-			return EndReason(i)
-		}
-	}
-	return EndNone
-}
-
 // App is the application protocol as recognised by content.
 type App uint8
 

@@ -211,7 +211,7 @@ func appendSeconds(b []byte, s float64) []byte {
 	return append(b, digits[:n]...)
 }
 
-// members opens an object and returns a function that starts each member.
+// object writes a JSON object member by member.
 type object struct{ b []byte }
 
 func newObject(b []byte) object { return object{append(b, '{')} }

@@ -81,16 +81,6 @@ var verdictNames = [...]string{"unscored", "benign", "suspicious", "malicious"}
 // String returns the name used in records.
 func (v Verdict) String() string { return verdictNames[v] }
 
-// ParseVerdict is the reverse of String; it reports false for unknown names.
-func ParseVerdict(s string) (Verdict, bool) {
-	for i, n := range verdictNames {
-		if n == s {
-			return Verdict(i), true
-		}
-	}
-	return Unscored, false
-}
-
 // Packet is one entry of the packet length and time sequence.
 type Packet struct {
 	Length int32   // payload bytes, positive from the client

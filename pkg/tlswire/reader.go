@@ -70,3 +70,26 @@ func appendUint16s(list []uint16, body []byte) ([]uint16, bool) {
 	}
 	return list, len(body) == 0
 }
+
+// extensions appends the types of an extension block to list and has the first
+// of each type read. It reports whether the block was well formed, which what
+// read reports of the bodies is part of.
+func extensions(list []uint16, block []byte, read func(typ uint16, body []byte) bool) ([]uint16, bool) {
+	whole := true
+	for r := (reader{b: block}); !r.empty(); {
+		if len(list) == maxEntries {
+			return list, false
+		}
+		typ, n := r.u16(), r.u16()
+		if r.bad {
+			return list, false
+		}
+		first := !contains(list, typ)
+		list = append(list, typ)
+		body := r.bytes(int(n)) // of a cut extension what is there
+		if first && !read(typ, body) || r.bad {
+			whole = false
+		}
+	}
+	return list, whole
+}

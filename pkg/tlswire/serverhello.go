@@ -36,28 +36,12 @@ func (h *ServerHello) Parse(body []byte) bool {
 	if r.empty() {
 		return !h.Incomplete
 	}
-	exts := reader{b: r.vec16()}
+	block := r.vec16()
 	if r.bad || !r.empty() {
 		h.Incomplete = true
 	}
-	for !exts.empty() {
-		if len(h.Extensions) == maxEntries {
-			h.Incomplete = true
-			break
-		}
-		typ := exts.u16()
-		n := exts.u16()
-		if exts.bad {
-			break
-		}
-		first := !contains(h.Extensions, typ)
-		h.Extensions = append(h.Extensions, typ)
-		ext := exts.bytes(int(n))
-		if first && !h.extension(typ, ext) {
-			h.Incomplete = true
-		}
-	}
-	if exts.bad {
+	var whole bool
+	if h.Extensions, whole = extensions(h.Extensions, block, h.extension); !whole {
 		h.Incomplete = true
 	}
 	return !h.Incomplete

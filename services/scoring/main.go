@@ -22,9 +22,6 @@ import (
 	"trench/pkg/wire"
 )
 
-// noModel as model.dir leaves every flow unscored.
-const noModel = "none"
-
 const (
 	name, group = "scoring", "trench-scoring"
 	port        = 9102 // health and metrics
@@ -48,7 +45,7 @@ type settings struct {
 // Validate reports all faults at once.
 func (s *settings) Validate() error {
 	errs := []error{s.Config.Validate(), s.ValidateStage(s.Stage)}
-	if s.Model.Dir != "" && s.Model.Dir != noModel {
+	if s.Model.Dir != "" && s.Model.Dir != scoring.NoModel {
 		if info, err := os.Stat(s.Model.Dir); err != nil {
 			errs = append(errs, fmt.Errorf("model.dir: %w", err))
 		} else if !info.IsDir() {
@@ -68,7 +65,7 @@ func run(ctx context.Context, args []string, stderr io.Writer) int {
 }
 
 func (s *settings) run(ctx context.Context, env *service.Env) error {
-	bundle, err := s.bundle()
+	bundle, err := scoring.LoadModel(s.Model.Dir)
 	if err != nil {
 		return err
 	}
@@ -90,20 +87,6 @@ func (s *settings) run(ctx context.Context, env *service.Env) error {
 	}
 	env.SetReady(runner.Ready)
 	return runner.Run(ctx)
-}
-
-func (s *settings) bundle() (*model.Bundle, error) {
-	switch s.Model.Dir {
-	case noModel:
-		return nil, nil
-	case "":
-		return model.Default(features.Default())
-	}
-	b, err := model.Load(os.DirFS(s.Model.Dir), features.Default())
-	if err != nil {
-		return nil, fmt.Errorf("model %s: %w", s.Model.Dir, err)
-	}
-	return b, nil
 }
 
 func handler(bundle *model.Bundle, producer bus.Producer) stage.Handler[record.Record] {

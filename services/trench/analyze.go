@@ -17,8 +17,9 @@ import (
 	"trench/pkg/config"
 	"trench/pkg/export"
 	"trench/pkg/features"
-	"trench/pkg/model"
 	"trench/pkg/record"
+	"trench/pkg/scoring"
+	"trench/pkg/service"
 	"trench/pkg/terminal"
 )
 
@@ -109,7 +110,7 @@ func (f *analyzeFlags) run(ctx context.Context, paths []string, stdin io.Reader,
 		return usage(fmt.Errorf("--top: %d is below 0", f.top))
 	}
 	if a.Last == app.StageScoring {
-		if a.Bundle, err = loadModel(f.model); err != nil {
+		if a.Bundle, err = scoring.LoadModel(f.model); err != nil {
 			return usage(err)
 		}
 	}
@@ -136,22 +137,6 @@ func (f *analyzeFlags) run(ctx context.Context, paths []string, stdin io.Reader,
 		err = table.Print(stdout)
 	}
 	return finish(sum, err, stderr)
-}
-
-// loadModel returns the bundle in a directory, the built-in one for "", and nil
-// for none.
-func loadModel(dir string) (*model.Bundle, error) {
-	switch dir {
-	case "":
-		return model.Default(features.Default())
-	case "none":
-		return nil, nil
-	}
-	b, err := model.Load(os.DirFS(dir), features.Default())
-	if err != nil {
-		return nil, fmt.Errorf("model %s: %w", dir, err)
-	}
-	return b, nil
 }
 
 // outputs are the files of -o.
@@ -227,9 +212,9 @@ func finish(s *app.Summary, err error, stderr io.Writer) error {
 	fmt.Fprintln(stderr, s.Line())
 	switch {
 	case err != nil:
-		return &exitError{exitFailed, err}
+		return &exitError{service.ExitFailed, err}
 	case len(s.Faults) > 0:
-		return &exitError{code: exitInput}
+		return &exitError{code: service.ExitInput}
 	}
 	return nil
 }

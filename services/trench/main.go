@@ -12,13 +12,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
-)
 
-// Exit codes besides 0, as documented.
-const (
-	exitFailed = 1
-	exitUsage  = 2
-	exitInput  = 3
+	"trench/pkg/service"
 )
 
 // exitError carries the exit code that an error deserves.
@@ -40,7 +35,7 @@ func usage(err error) error {
 	if err == nil {
 		return nil
 	}
-	return &exitError{exitUsage, err}
+	return &exitError{service.ExitUsage, err}
 }
 
 func main() {
@@ -66,7 +61,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if errors.As(err, &e) {
 		return e.code
 	}
-	return exitFailed
+	return service.ExitFailed
 }
 
 func newRootCommand() *cobra.Command {

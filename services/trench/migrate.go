@@ -58,7 +58,7 @@ It changes nothing that is up to date, and can be run again after it was interru
 			return migrate(ctx, b.ClickHouse, cmd.ErrOrStderr())
 		},
 	}
-	cmd.Flags().StringVarP(&path, "config", "c", "", "YAML file with `clickhouse`; every key is also TRENCH_… in the environment")
+	cmd.Flags().StringVarP(&path, "config", "c", "", "YAML `file` with the section clickhouse; every key is also TRENCH_… in the environment")
 	cmd.Flags().DurationVar(&wait, "timeout", time.Minute, "give up after this time")
 	return cmd
 }

@@ -11,6 +11,7 @@ import (
 	"trench/pkg/features"
 	"trench/pkg/model"
 	"trench/pkg/scoring"
+	"trench/pkg/service"
 )
 
 func newModelCommand() *cobra.Command {
@@ -79,7 +80,7 @@ func newModelEvalCommand() *cobra.Command {
 			}
 			in, err := export.OpenVectors(rows, b.Features())
 			if err != nil {
-				return &exitError{exitInput, err}
+				return &exitError{service.ExitInput, err}
 			}
 			defer in.Close()
 			schema := features.Default()

@@ -79,7 +79,7 @@ configuration. Topics that exist are never changed: more partitions would move k
 			return ensureTopics(ctx, b, cmd.ErrOrStderr())
 		},
 	}
-	cmd.Flags().StringVarP(&path, "config", "c", "", "YAML file with `kafka` and topics; every key is also TRENCH_… in the environment")
+	cmd.Flags().StringVarP(&path, "config", "c", "", "YAML `file` with the sections kafka and topics; every key is also TRENCH_… in the environment")
 	cmd.Flags().DurationVar(&wait, "timeout", time.Minute, "give up after this time")
 	return cmd
 }

@@ -50,7 +50,7 @@ func Dir(t testing.TB) string {
 		}
 		return dir
 	}
-	src, err := find()
+	src, err := Find()
 	if errors.Is(err, fs.ErrNotExist) {
 		if os.Getenv("CI") == "true" {
 			t.Fatalf("corpus: %v", err)
@@ -59,20 +59,17 @@ func Dir(t testing.TB) string {
 	} else if err != nil {
 		t.Fatalf("corpus: %v", err)
 	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		t.Fatalf("corpus: %v", err)
-	}
-	dir, err := unpackOnce(src, filepath.Join(cache, "trench", "corpus"), Archives())
+	dir, err := unpacked(src)
 	if err != nil {
 		t.Fatalf("corpus: %v", err)
 	}
 	return dir
 }
 
-// find returns the directory of the archives, going up from the working
+// Find returns the directory with the archives, flow_labels.csv and
+// manifest.csv, going up from the working
 // directory to the repository's root.
-func find() (string, error) {
+func Find() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {
 		return "", err

@@ -6,26 +6,28 @@ import (
 	"testing"
 )
 
-// Shared returns the directory with the archives, flow_labels.csv and
-// manifest.csv. It is called after Dir, which skips where there is none.
+// Shared is Find for tests. It is called after Dir, which skips where there is
+// no corpus.
 func Shared(t testing.TB) string {
 	t.Helper()
-	dir, err := find()
+	dir, err := Find()
 	if err != nil {
 		t.Fatalf("corpus: %v", err)
 	}
 	return dir
 }
 
-// Find returns the directory with the archives, for commands.
-func Find() (string, error) { return find() }
-
 // Unpack returns the root of the unpacked corpus, for commands.
 func Unpack() (string, error) {
-	src, err := find()
+	src, err := Find()
 	if err != nil {
 		return "", err
 	}
+	return unpacked(src)
+}
+
+// unpacked returns the tree of the archives in src, in the user's cache directory.
+func unpacked(src string) (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return "", err
