@@ -21,7 +21,7 @@ help: ## list the targets
 build: ## build all commands into bin/
 	CGO_ENABLED=0 go build $(GOFLAGS_BUILD) -o bin/ ./services/...
 
-test: lint unit trainer e2e ## everything: linters, unit tests, trainer, end to end with the real Kafka and ClickHouse
+test: lint unit trainer e2e fuzz ## everything: linters, unit tests, trainer, end to end with the real Kafka and ClickHouse, a little fuzzing
 
 unit: ## the quick loop: go test of all packages
 	go test ./...
@@ -30,7 +30,7 @@ race: ## unit tests under the race detector
 	go test -race ./...
 
 e2e: $(VENV)/.installed ## real Kafka, real ClickHouse, four real processes, real LightGBM
-	TRENCH_TRAINER_PYTHON=$(VENV)/bin/python go test -tags e2e -count=1 -timeout 20m ./pkg/bus/kafka ./pkg/store ./pkg/model ./pkg/internal/... ./deploy/...
+	TRENCH_TRAINER_PYTHON=$(VENV)/bin/python go test -tags e2e -count=1 -timeout 20m ./pkg/packet ./pkg/filter ./pkg/afpacket ./pkg/bus/kafka ./pkg/store ./pkg/model ./pkg/internal/... ./deploy/...
 
 trainer: $(VENV)/.installed ## tests of the trainer
 	cd services/trainer && $(VENV)/bin/python -m ruff check . && $(VENV)/bin/python -m pytest -q
@@ -41,9 +41,18 @@ lint: $(TOOLS)/.installed ## gofmt, vet, staticcheck, buf, govulncheck, go.mod
 	go mod tidy -diff
 	$(MAKE) lint-static lint-proto lint-vuln
 
+# How long each fuzz target runs.
+FUZZTIME ?= 3s
+
+fuzz: ## every fuzz target for FUZZTIME (3s; at length: make fuzz FUZZTIME=10m)
+	@for p in $$(grep -rl '^func Fuzz' --include='*_test.go' pkg services | xargs -n1 dirname | sort -u); do \
+	  for f in $$(grep -ho '^func Fuzz[A-Za-z0-9]*' $$p/*_test.go | cut -c6- | sort); do \
+	    echo "fuzz ./$$p $$f"; go test ./$$p -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x >.fuzz.log 2>&1 || { cat .fuzz.log >&2; exit 1; }; \
+	  done; \
+	done; rm -f .fuzz.log
+
 bench: ## cost of each stage against the bare reader on one core, and the Go benchmarks
-	go run ./pkg/internal/bench -source conformance
-	go run ./pkg/internal/bench -source train
+	go run ./pkg/internal/bench -all
 	go test -run '^$$' -bench . -benchmem ./pkg/...
 
 model: $(VENV)/.installed build ## train the default bundle from the corpus into pkg/model/default

@@ -6,10 +6,12 @@ package app
 import (
 	"context"
 	"io"
+	"log/slog"
 	"sync"
 	"time"
 
-	"trench/pkg/assemble"
+	"github.com/prometheus/client_golang/prometheus"
+
 	"trench/pkg/features"
 	"trench/pkg/flow"
 	"trench/pkg/model"
@@ -27,17 +29,19 @@ const (
 	StageScoring
 )
 
-// batchRows is how many flows pass from stage to stage at a time.
+// batchRows is how many flows pass from stage to stage at a time, unless told.
 const batchRows = 64
 
 // Analysis reads captures and hands over rows.
 type Analysis struct {
-	Capture  assemble.Config
+	Capture  Config
 	Features features.Config
 	Workers  int
 	Last     Stage
 	Bundle   *model.Bundle // nil: nothing is scored
 	Stdin    io.Reader
+	// BatchRows is how many rows Rows gets at once, at most.
+	BatchRows int
 	// Rows takes finished rows, one call at a time; it keeps nothing of them.
 	Rows func([]*record.Record) error
 
@@ -49,9 +53,21 @@ type Analysis struct {
 // Progress says how far the run has come.
 func (a *Analysis) Progress() (read, total int64, packets uint64) { return a.capture.Progress() }
 
+// Collector returns the counters of the capture for Prometheus.
+func (a *Analysis) Collector() prometheus.Collector { return a.capture.Collector() }
+
 // Run reads all paths. What could not be read is in the summary's Faults; an
 // error is something else that ended the run.
 func (a *Analysis) Run(ctx context.Context, paths []string) (*Summary, error) {
+	return a.run(func(c *Capture) (*Summary, error) { return c.Run(ctx, paths) })
+}
+
+// RunOrigin takes packets from where o says, as Capture.RunOrigin does.
+func (a *Analysis) RunOrigin(ctx context.Context, o Origin, log *slog.Logger) (*Summary, error) {
+	return a.run(func(c *Capture) (*Summary, error) { return c.RunOrigin(ctx, o, log) })
+}
+
+func (a *Analysis) run(capture func(*Capture) (*Summary, error)) (*Summary, error) {
 	start := time.Now()
 	lines := make([]*line, max(a.Workers, 1))
 	for i := range lines {
@@ -60,8 +76,8 @@ func (a *Analysis) Run(ctx context.Context, paths []string) (*Summary, error) {
 	c := &a.capture
 	c.Config, c.Workers, c.Stdin = a.Capture, a.Workers, a.Stdin
 	c.Emit = func(worker int, f *flow.Flow) error { return lines[worker].add(f) }
-	c.Done = func(worker int) error { return lines[worker].flush() }
-	sum, err := c.Run(ctx, paths)
+	c.Flush = func(worker int) error { return lines[worker].flush() }
+	sum, err := capture(c)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	sum.Rows, sum.Elapsed = a.counted, time.Since(start)
@@ -78,7 +94,7 @@ type line struct {
 }
 
 func (a *Analysis) line() *line {
-	l := &line{a: a, rows: make([]record.Record, batchRows)}
+	l := &line{a: a, rows: make([]record.Record, max(a.BatchRows, batchRows))}
 	if a.Last >= StageFeatures {
 		l.extractor = features.NewExtractor(a.Features)
 	}
@@ -96,7 +112,7 @@ func (l *line) add(f *flow.Flow) error {
 		l.extractor.Extract(r, f)
 	}
 	l.batch = append(l.batch, r)
-	if len(l.batch) == batchRows {
+	if len(l.batch) == len(l.rows) {
 		return l.flush()
 	}
 	return nil

@@ -15,7 +15,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"trench/pkg/assemble"
 	"trench/pkg/flow"
 	"trench/pkg/internal/corpus"
 )
@@ -30,8 +29,8 @@ func TestCountersEqualTheCorpus(t *testing.T) {
 	t.Parallel()
 	dir := corpus.Dir(t)
 	want := readLabels(t, filepath.Join(corpus.Shared(t), "flow_labels.csv"))
-	cfg := assemble.DefaultConfig()
-	cfg.TCPIdle, cfg.OtherIdle, cfg.Linger, cfg.Active = math.MaxInt64, math.MaxInt64, math.MaxInt64, math.MaxInt64
+	cfg := DefaultConfig()
+	cfg.TCPIdle, cfg.UDPIdle, cfg.OtherIdle, cfg.Linger, cfg.Active = math.MaxInt64, math.MaxInt64, math.MaxInt64, math.MaxInt64, math.MaxInt64
 	var (
 		compared, equal, missing int
 		differences              []string
@@ -131,7 +130,7 @@ func TestEveryPacketIsCountedOnce(t *testing.T) {
 	t.Parallel()
 	dir := corpus.Dir(t)
 	var packets, bytes uint64
-	c := Capture{Config: assemble.DefaultConfig(), Emit: func(_ int, f *flow.Flow) error {
+	c := Capture{Config: DefaultConfig(), Emit: func(_ int, f *flow.Flow) error {
 		packets += f.Half[0].Packets + f.Half[1].Packets
 		bytes += f.Half[0].Bytes + f.Half[1].Bytes
 		return nil
@@ -140,11 +139,11 @@ func TestEveryPacketIsCountedOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if sum := s.InFlows + s.NotIP + s.Malformed + s.Refused + s.Filtered + s.Duplicate + s.FragmentDropped; sum != s.Packets {
+	if sum := s.InFlows + s.NotIP + s.Malformed + s.Refused + s.Filtered + s.Duplicate + s.FragmentDropped + s.DroppedFragmentBytes + s.DroppedFragmentDatagrams; sum != s.Packets {
 		t.Errorf("outcomes add up to %d of %d packets", sum, s.Packets)
 	}
-	if packets != s.InFlows {
-		t.Errorf("flows hold %d packets, the summary says %d", packets, s.InFlows)
+	if packets != s.InFlows || bytes != s.BytesInFlows {
+		t.Errorf("flows hold %d packets and %d bytes, the summary says %d and %d", packets, bytes, s.InFlows, s.BytesInFlows)
 	}
 	t.Logf("%d files, %d packets: %d in %d flows, %d not IP, %d malformed, %d refused, %d fragments; %d faults",
 		s.Files, s.Packets, s.InFlows, s.Table.Flows, s.NotIP, s.Malformed, s.Refused, s.FragmentDropped, len(s.Faults))
@@ -159,7 +158,7 @@ func TestWorkersBuildTheSameFlows(t *testing.T) {
 	flows := func(workers int) map[string]string {
 		out := make(map[string]string)
 		var mu sync.Mutex
-		c := Capture{Config: assemble.DefaultConfig(), Workers: workers, Emit: func(_ int, f *flow.Flow) error {
+		c := Capture{Config: DefaultConfig(), Workers: workers, Emit: func(_ int, f *flow.Flow) error {
 			mu.Lock()
 			defer mu.Unlock()
 			out[f.Source+f.ID.String()] += fmt.Sprintf("%+v", *f)

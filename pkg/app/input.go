@@ -68,18 +68,18 @@ func size(info fs.FileInfo) int64 {
 	return 0
 }
 
-// open starts reading an input. The reader's bytes are added to read.
-func (in *input) open(stdin io.Reader, read *atomic.Int64) (*pcap.Reader, func(), error) {
-	var src io.Reader = stdin
+// open starts reading a capture. The bytes of the file are added to read.
+func open(path string, stdin io.Reader, read *atomic.Int64) (*pcap.Reader, func(), error) {
+	src := stdin
 	closeFile := func() {}
-	if in.path != Stdin {
-		f, err := os.Open(in.path)
+	if path != Stdin {
+		f, err := os.Open(path)
 		if err != nil {
 			return nil, nil, err
 		}
 		src, closeFile = f, func() { _ = f.Close() } // only read from
 	}
-	r, err := pcap.NewReader(&countingReader{src, read}, in.path)
+	r, err := pcap.NewReader(&countingReader{src, read}, path)
 	if err != nil {
 		closeFile()
 		return nil, nil, err

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"testing"
 
-	"trench/pkg/assemble"
 	"trench/pkg/features"
 	"trench/pkg/internal/corpus"
 	"trench/pkg/record"
@@ -45,7 +44,7 @@ func TestDamagedCapturesAreReadToTheirEnd(t *testing.T) {
 			data = data[:24+r.IntN(len(data)-24)]
 		}
 		var packets uint64
-		a := &Analysis{Capture: assemble.DefaultConfig(), Features: features.DefaultConfig(), Last: StageFeatures, Stdin: bytes.NewReader(data),
+		a := &Analysis{Capture: DefaultConfig(), Features: features.DefaultConfig(), Last: StageFeatures, Stdin: bytes.NewReader(data),
 			Rows: func(rows []*record.Record) error {
 				for _, row := range rows {
 					packets += row.PacketsC2S + row.PacketsS2C

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"trench/pkg/assemble"
 	"trench/pkg/features"
 	"trench/pkg/internal/corpus"
 	"trench/pkg/record"
@@ -59,7 +58,7 @@ func TestFieldsAgreeWithTshark(t *testing.T) {
 			continue
 		}
 		got := make(map[string]*record.Record)
-		a := &Analysis{Capture: assemble.DefaultConfig(), Features: features.DefaultConfig(), Last: StageFeatures, Rows: func(rows []*record.Record) error {
+		a := &Analysis{Capture: DefaultConfig(), Features: features.DefaultConfig(), Last: StageFeatures, Rows: func(rows []*record.Record) error {
 			for _, r := range rows {
 				key := fmt.Sprintf("%s:%d %s:%d", r.ClientIP, r.ClientPort, r.ServerIP, r.ServerPort)
 				if before := got[key]; r.AppProto == "tls" && (before == nil || r.TS < before.TS) {

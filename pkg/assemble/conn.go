@@ -25,20 +25,24 @@ func sideOf(v *packet.View) int {
 // conn is a flow in the table.
 type conn struct {
 	key        flow.Key
+	hash       uint64
 	prev, next *conn
 	first      int64 // ns since the Unix epoch
 	last       int64
+	shift      int64 // what is added to packet times since the clock jumped
 	reported   int64 // last report, or the start
+	side       [2]counters
+	data       *payload // nil until a packet carries payload
+	tcp        tcpState
+	source     *Source
+	resolution *resolution
 	ordinal    uint32
 	part       uint32
+	queries    uint32 // of DNS, not answered yet
 	class      class
 	client     uint8 // side
 	app        flow.App
 	truncated  bool
-	resolution *resolution
-	tcp        tcpState
-	side       [2]counters
-	data       *payload // nil until a packet carries payload
 }
 
 // counters is what is kept of a side that sent no payload.
@@ -48,44 +52,47 @@ type counters struct {
 
 // payload is what is kept of a flow that carries payload.
 type payload struct {
-	sequence [2 * flow.SPLTPackets]flow.Packet // length positive from side A
-	n        uint8
-	listed   [2]uint8 // entries of each side
 	side     [2]half
+	sequence entries   // lengths positive from side A
 	tls      *tlsState // nil until a side speaks TLS
+	listed   [2]uint8  // entries of each side
 }
 
 // half is what is kept of one side's payload.
 type half struct {
-	packets, retransmitted, lengthSum, lengthSquares uint64
-	gaps                                             uint64
-	lengthMax                                        uint32
-	sizes                                            [8]uint64
-	bytes                                            byteCounter // of the payload
-	seq                                              sequence
-	stream                                           stream
-	head                                             head
+	packets, lengthSum, lengthSquares uint64
+	retransmitted, gaps               uint64
+	sizes                             [8]uint64
+	lengthMax                         uint32
+	datagrams                         uint16 // kept
+	seq                               sequence
+	stream                            stream
+	head                              head
+	bytes                             byteCounter // of the payload
 }
 
-// account adds a packet to its flow.
-func (c *conn) account(t *Table, v *packet.View) {
+// account adds a packet to its flow, and reports whether that was its last one.
+func (c *conn) account(t *Table, v *packet.View) (done bool) {
 	side := sideOf(v)
 	s := &c.side[side]
-	s.packets++
+	s.packets += uint64(v.Packets)
 	s.bytes += uint64(v.Bytes)
 	s.payload += uint64(v.Length)
 	c.truncated = c.truncated || v.Truncated
-	if v.Key.Protocol == packet.ProtocolTCP {
+	tcp := v.Key.Protocol == packet.ProtocolTCP
+	if tcp {
 		c.control(t, v, side)
+	} else if c.class.halfOpen() && c.side[1-side].packets > 0 {
+		t.move(c, c.class.established())
 	}
 	if v.Length == 0 {
-		return
+		return false
 	}
 	if c.data == nil {
 		c.data = t.pool.payload()
 	}
 	h := &c.data.side[side]
-	if v.Key.Protocol == packet.ProtocolTCP {
+	if tcp {
 		seq := v.Seq
 		if v.Flags&packet.SYN != 0 {
 			seq++ // data with the SYN (TCP Fast Open)
@@ -93,22 +100,25 @@ func (c *conn) account(t *Table, v *packet.View) {
 		if !h.seq.known && c.tcp.syn[side] {
 			h.seq.known, h.seq.next = true, c.tcp.isn[side]+1
 		}
+		if h.seq.keepAlive(seq, v.Length) {
+			return false
+		}
 		if h.seq.retransmission(seq, v.Length) {
 			h.retransmitted++
 		} else {
-			c.list(h, side, v)
+			c.list(t, h, side, v)
 		}
 		// What overlaps may still hold bytes that fill a gap of the stream.
 		h.stream.add(c, t, side, seq, v)
-		return
+		return false
 	}
-	c.list(h, side, v)
+	c.list(t, h, side, v)
 	h.bytes.add(v.Payload)
-	c.datagram(t, h, v)
+	return c.datagram(t, h, side, v)
 }
 
 // list enters a data packet into the counters and the packet sequence.
-func (c *conn) list(h *half, side int, v *packet.View) {
+func (c *conn) list(t *Table, h *half, side int, v *packet.View) {
 	n := uint64(v.Length)
 	h.packets++
 	h.lengthSum += n
@@ -119,48 +129,16 @@ func (c *conn) list(h *half, side int, v *packet.View) {
 	if d.listed[side] == flow.SPLTPackets {
 		return
 	}
-	length := int32(v.Length)
+	d.listed[side]++
+	length := int64(min(v.Length, packetLengthMax))
 	if side == sideB {
 		length = -length
 	}
-	d.sequence[d.n] = flow.Packet{Length: length, Offset: v.Time - c.first}
-	d.n++
-	d.listed[side]++
+	d.sequence.add(&t.pool, v.Time-c.first, packetBits, uint64(length))
 }
 
 // sizeBin returns the bin of flow.Half.Sizes.
 func sizeBin(n uint32) int { return min(max(bits.Len32(n)-4, 0), 7) }
-
-// byteCounter counts the first flow.CountedBytes bytes by value.
-type byteCounter struct {
-	counted uint32
-	counts  [256]uint16
-}
-
-func (c *byteCounter) full() bool { return c.counted >= flow.CountedBytes }
-
-func (c *byteCounter) add(b []byte) {
-	if c.full() {
-		return
-	}
-	b = b[:min(len(b), flow.CountedBytes-int(c.counted))]
-	c.counted += uint32(len(b))
-	counts := &c.counts
-	for len(b) >= 8 {
-		counts[b[0]]++
-		counts[b[1]]++
-		counts[b[2]]++
-		counts[b[3]]++
-		counts[b[4]]++
-		counts[b[5]]++
-		counts[b[6]]++
-		counts[b[7]]++
-		b = b[8:]
-	}
-	for _, v := range b {
-		counts[v]++
-	}
-}
 
 // drain hands over what waits for a gap that will not be filled any more.
 func (c *conn) drain(t *Table) {

@@ -9,7 +9,7 @@ func (t *Table) fill(c *conn, reason flow.EndReason) {
 	f := &t.out
 	packets, records, vlan := f.Packets[:0], f.Records[:0], f.VLAN[:0]
 	*f = flow.Flow{
-		Source: t.source, ID: flow.MakeID(t.cfg.Sensor, &c.key, c.first, c.ordinal), Part: c.part,
+		Source: c.source.Name, ID: flow.MakeID(t.cfg.Sensor, &c.key, c.first, c.ordinal), Part: c.part,
 		First: c.first, Last: c.last, Protocol: uint8(c.key.Protocol), App: c.app, Tunnel: c.key.Tunnel.String(),
 		RTT: c.tcp.rtt, HandshakeSeen: c.tcp.opened(), Truncated: c.truncated, End: reason,
 	}
@@ -24,6 +24,9 @@ func (t *Table) fill(c *conn, reason flow.EndReason) {
 		}
 	}
 	f.VLAN = vlan
+	if c.resolution == nil && t.cfg.LateAnswers {
+		c.resolution = t.dns.lookup(&c.key, c.client == sideA, c.first)
+	}
 	if c.resolution != nil {
 		f.Resolution, f.ResolutionAge = c.resolution.message, c.first-c.resolution.time
 	}
@@ -35,11 +38,11 @@ func (t *Table) fill(c *conn, reason flow.EndReason) {
 		for side := range d.side {
 			d.side[side].fill(&f.Half[c.direction(side)])
 		}
-		for _, p := range d.sequence[:d.n] {
-			if c.client == sideB {
-				p.Length = -p.Length
+		packets = d.sequence.packets(packets)
+		if c.client == sideB {
+			for i := range packets {
+				packets[i].Length = -packets[i].Length
 			}
-			packets = append(packets, p)
 		}
 		if d.tls != nil {
 			records = t.fillTLS(c, d.tls, records)
@@ -59,7 +62,7 @@ func (c *conn) direction(side int) flow.Direction {
 func (h *half) fill(f *flow.Half) {
 	f.DataPackets, f.Retransmitted, f.Gaps = h.packets, h.retransmitted, h.gaps
 	f.LengthSum, f.LengthSquares, f.LengthMax, f.Sizes = h.lengthSum, h.lengthSquares, h.lengthMax, h.sizes
-	f.ByteCounts = h.bytes.counts
+	h.bytes.counts(&f.ByteCounts)
 	if h.head.state != headOpen {
 		f.Handshake = h.head.kept
 	}
@@ -69,11 +72,12 @@ func (t *Table) fillTLS(c *conn, s *tlsState, records []flow.Record) []flow.Reco
 	for side := range s.side {
 		h, f := &s.side[side], &t.out.Half[c.direction(side)]
 		f.TLSRecords, f.AppRecords, f.AppBytes = h.records, h.appRecords, h.appBytes
-		f.Alerts, f.ChangeCipherSpecs, f.AppByteCounts = h.alerts, h.changeCipherSpecs, h.bytes.counts
+		f.Alerts, f.ChangeCipherSpecs = h.alerts, h.changeCipherSpecs
+		h.bytes.counts(&f.AppByteCounts)
 	}
-	for _, r := range s.records[:s.n] {
-		r.Direction = c.direction(int(r.Direction))
-		records = append(records, r)
+	records = s.records.records(records)
+	for i := range records {
+		records[i].Direction = c.direction(int(records[i].Direction))
 	}
 	return records
 }

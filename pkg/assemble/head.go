@@ -15,6 +15,7 @@ type headState uint8
 const (
 	headOpen   headState = iota // too few bytes to tell a protocol
 	headTLS                     // walking from record to record
+	headLost                    // TLS: bytes are missing, waiting for the start of a record
 	headHTTP                    // looking for the end of the header section
 	headClosed                  // nothing more is wanted
 )
@@ -70,6 +71,12 @@ func (h *head) add(c *conn, t *Table, side int, data []byte, time int64) {
 		default:
 			h.drop(t)
 		}
+	case headLost:
+		if !tlswire.LooksLikeRecord(data) {
+			return
+		}
+		h.state, h.remain, h.partial = headTLS, 0, 0
+		h.walk(c, t, side, data, time)
 	case headTLS:
 		h.walk(c, t, side, data, time)
 	case headHTTP:
@@ -77,35 +84,75 @@ func (h *head) add(c *conn, t *Table, side int, data []byte, time int64) {
 	}
 }
 
-// skip notes that n bytes are missing.
-func (h *head) skip(n int) {
-	if h.state == headTLS && h.partial == 0 && uint32(n) <= h.remain {
-		h.remain -= uint32(n)
-		h.full = h.full || h.typ != tlswire.RecordApplicationData
-		return
+// skip notes that n bytes are missing. What is missing inside a record leaves
+// the walk where it was; else it begins anew at the next record that starts a
+// segment.
+func (h *head) skip(t *Table, n int) {
+	switch h.state {
+	case headTLS, headLost:
+		handshaking := h.typ != tlswire.RecordApplicationData
+		if h.state == headTLS && h.partial == 0 && uint32(n) <= h.remain {
+			h.remain -= uint32(n)
+		} else {
+			h.state = headLost
+		}
+		h.full = h.full || handshaking // a handshake message with a hole is of no use, nor what follows it
+	case headOpen: // what comes next may still show the protocol
+		t.forget(h)
+	default:
+		h.state = headClosed
 	}
-	if h.state == headOpen {
-		h.kept = h.kept[:0]
-	}
-	h.state = headClosed
 }
 
 // drop forgets what was kept and wants nothing more.
 func (h *head) drop(t *Table) {
+	t.forget(h)
+	h.state = headClosed
+}
+
+// forget gives the kept bytes of a side back.
+func (t *Table) forget(h *head) {
+	t.kept -= cap(h.kept)
 	t.pool.releaseBytes(h.kept)
 	h.kept = nil
-	h.state = headClosed
 }
 
 // keep appends to the kept bytes up to the limit, and reports whether all fitted.
 func (h *head) keep(t *Table, b []byte) bool {
-	room := t.cfg.HandshakeBytes - len(h.kept)
-	fits := len(b) <= room
-	if !fits {
-		b = b[:room]
+	if n := t.cfg.HandshakeBytes - len(h.kept); n < len(b) {
+		if h.reserve(t, n) {
+			h.kept = append(h.kept, b[:n]...)
+		}
+		return false
 	}
-	h.kept = t.pool.appendBytes(h.kept, b)
-	return fits
+	if !h.reserve(t, len(b)) {
+		return false
+	}
+	h.kept = append(h.kept, b...)
+	return true
+}
+
+// reserve makes room for n more bytes, and reports whether the limits allow it.
+func (h *head) reserve(t *Table, n int) bool {
+	n += len(h.kept)
+	if n <= cap(h.kept) {
+		return n <= t.cfg.HandshakeBytes
+	}
+	if n > t.cfg.HandshakeBytes {
+		return false
+	}
+	grown := t.pool.bytes(n)
+	more := cap(grown) - cap(h.kept)
+	if t.kept+more > t.cfg.TotalHandshake {
+		t.pool.releaseBytes(grown)
+		t.stats.HandshakeDrops++
+		return false
+	}
+	t.kept += more
+	grown = append(grown, h.kept...)
+	t.pool.releaseBytes(h.kept)
+	h.kept = grown
+	return true
 }
 
 // scan keeps HTTP/1 bytes up to the end of the header section; the body is
@@ -160,8 +207,7 @@ func (h *head) body(c *conn, t *Table, side int, b []byte) {
 
 // tlsState is what is kept of a TLS connection besides its handshake.
 type tlsState struct {
-	records [2 * flow.SPLTRecords]flow.Record // Direction is the side
-	n       uint8
+	records entries
 	listed  [2]uint8
 	side    [2]tlsHalf
 }
@@ -191,9 +237,8 @@ func (c *conn) record(t *Table, side int, typ uint8, length uint16, time int64) 
 		h.changeCipherSpecs++
 	}
 	if s.listed[side] < flow.SPLTRecords {
-		s.records[s.n] = flow.Record{Direction: flow.Direction(side), Type: typ, Length: length, Offset: time - c.first}
-		s.n++
 		s.listed[side]++
+		s.records.add(&t.pool, time-c.first, recordBits, recordValue(side, typ, length))
 	}
 }
 

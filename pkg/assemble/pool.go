@@ -1,6 +1,10 @@
 package assemble
 
-import "math/bits"
+import (
+	"math/bits"
+
+	"trench/pkg/flow"
+)
 
 // pool keeps the memory of closed flows for new ones. It belongs to one Table,
 // and holds at most what that table once needed at the same time.
@@ -9,8 +13,12 @@ type pool struct {
 	payloads []*payload
 	states   []*tlsState
 	segments *segment
-	buffers  [12][][]byte // by capacity: 256 << index
+	entries  [len(entryCaps)][][]uint64
+	buffers  [bufferClasses][][]byte // by capacity
 }
+
+// entryCaps are the capacities of lists of entries.
+var entryCaps = [...]int{8, 32, 2 * flow.SPLTPackets}
 
 func (p *pool) conn() *conn {
 	if n := len(p.conns); n > 0 {
@@ -41,28 +49,50 @@ func (p *pool) tls() *tlsState {
 }
 
 // release takes back a flow and all that it holds.
-func (p *pool) release(c *conn) {
+func (t *Table) release(c *conn) {
+	p := &t.pool
 	if d := c.data; d != nil {
 		for side := range d.side {
-			p.releaseBytes(d.side[side].head.kept)
+			t.forget(&d.side[side].head)
 		}
 		if s := d.tls; s != nil {
-			s.reset()
+			p.releaseEntries(s.records.list)
+			*s = tlsState{}
 			p.states = append(p.states, s)
 		}
-		d.reset()
+		p.releaseEntries(d.sequence.list)
+		*d = payload{}
 		p.payloads = append(p.payloads, d)
 	}
-	c.data, c.resolution = nil, nil
+	c.data, c.resolution, c.source = nil, nil, nil
 	p.conns = append(p.conns, c)
 }
 
-// reset clears what was used; lists are valid up to their length only.
-func (d *payload) reset() {
-	d.n, d.listed, d.side, d.tls = 0, [2]uint8{}, [2]half{}, nil
+// growEntries moves a full list into a larger one.
+func (p *pool) growEntries(old []uint64) []uint64 {
+	i := 0
+	for entryCaps[i] <= len(old) {
+		i++
+	}
+	var list []uint64
+	if free := p.entries[i]; len(free) > 0 {
+		list = free[len(free)-1]
+		p.entries[i] = free[:len(free)-1]
+	} else {
+		list = make([]uint64, 0, entryCaps[i])
+	}
+	list = append(list, old...)
+	p.releaseEntries(old)
+	return list
 }
 
-func (s *tlsState) reset() { s.n, s.listed, s.side = 0, [2]uint8{}, [2]tlsHalf{} }
+func (p *pool) releaseEntries(list []uint64) {
+	for i, n := range entryCaps {
+		if cap(list) == n {
+			p.entries[i] = append(p.entries[i], list[:0])
+		}
+	}
+}
 
 func (p *pool) segment() *segment {
 	if s := p.segments; s != nil {
@@ -73,6 +103,8 @@ func (p *pool) segment() *segment {
 }
 
 func (p *pool) releaseSegment(s *segment) {
+	p.releaseBytes(s.data)
+	s.data = nil
 	s.next = p.segments
 	p.segments = s
 }
@@ -98,17 +130,29 @@ func (p *pool) bytes(n int) []byte {
 		p.buffers[i] = list[:len(list)-1]
 		return b
 	}
-	return make([]byte, 0, 256<<i)
+	return make([]byte, 0, bufferCap(i))
 }
 
 func (p *pool) releaseBytes(b []byte) {
 	if cap(b) == 0 {
 		return
 	}
-	if i := bufferClass(cap(b)); i < len(p.buffers) && cap(b) == 256<<i {
+	if i := bufferClass(cap(b)); i < len(p.buffers) && cap(b) == bufferCap(i) {
 		p.buffers[i] = append(p.buffers[i], b[:0])
 	}
 }
 
-// bufferClass returns the smallest i with 256<<i at least n.
-func bufferClass(n int) int { return bits.Len(uint((n - 1) >> 8)) }
+// Buffers have 4, 5, 6 or 7 times a power of two bytes, from 256 to 896 KiB, so that
+// at most a fifth is in vain.
+const bufferClasses = 48
+
+func bufferCap(i int) int { return (4 + i&3) << (6 + i>>2) }
+
+// bufferClass returns the smallest class that holds n bytes.
+func bufferClass(n int) int {
+	if n <= 256 {
+		return 0
+	}
+	shift := bits.Len(uint(n-1)) - 3 // of the quarter steps
+	return (shift-6)*4 + (n-1)>>shift - 4 + 1
+}

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 
 	"trench/pkg/dnswire"
+	"trench/pkg/flow"
 	"trench/pkg/packet"
 )
 
@@ -23,14 +24,15 @@ type pair struct {
 }
 
 // resolutions remembers which response named which address for which client.
-// The oldest answers make room for new ones.
+// The oldest answers make room for new ones, and go when nothing asks for them any
+// more.
 type resolutions struct {
 	age     int64 // ns
 	limit   int
 	byPair  map[pair]*resolution
 	order   []asked // ring, in order of arrival
-	at      int
-	dropped uint64 // given up before their age
+	at, n   int     // its oldest entry, and how many there are
+	dropped uint64  // given up before their age
 }
 
 type asked struct {
@@ -44,7 +46,8 @@ func newResolutions(limit int, age int64) resolutions {
 
 func (r *resolutions) clear() {
 	clear(r.byPair)
-	r.order, r.at = r.order[:0], 0
+	clear(r.order)
+	r.at, r.n = 0, 0
 }
 
 // learn remembers the addresses that a DNS response gives.
@@ -82,29 +85,54 @@ func (r *resolutions) learn(v *packet.View) {
 }
 
 func (r *resolutions) put(p pair, res *resolution) {
-	r.byPair[p] = res
-	if len(r.order) < r.limit {
-		r.order = append(r.order, asked{p, res})
-		return
+	if r.n == r.limit {
+		if res.time-r.order[r.at].res.time < r.age {
+			r.dropped++
+		}
+		r.forget()
 	}
+	if r.n == len(r.order) {
+		r.grow()
+	}
+	r.byPair[p] = res
+	r.order[(r.at+r.n)%len(r.order)] = asked{p, res}
+	r.n++
+}
+
+// grow doubles the ring.
+func (r *resolutions) grow() {
+	larger := make([]asked, min(max(2*len(r.order), 64), r.limit))
+	n := copy(larger, r.order[r.at:])
+	copy(larger[n:], r.order[:r.at])
+	r.order, r.at = larger, 0
+}
+
+// forget gives up the oldest answer.
+func (r *resolutions) forget() {
 	old := &r.order[r.at]
 	if r.byPair[old.pair] == old.res {
 		delete(r.byPair, old.pair)
-		if res.time-old.res.time < r.age {
-			r.dropped++
-		}
 	}
-	*old = asked{p, res}
-	r.at = (r.at + 1) % r.limit
+	*old = asked{}
+	r.at = (r.at + 1) % len(r.order)
+	r.n--
 }
 
-// lookup finds the response that led to the flow of a first packet.
-func (r *resolutions) lookup(v *packet.View) *resolution {
+// expire forgets answers that are too old at a time.
+func (r *resolutions) expire(now int64) {
+	for r.n > 0 && elapsed(r.order[r.at].res.time, now)-slack > r.age {
+		r.forget()
+	}
+}
+
+// lookup finds the response that led to a flow with its first packet at a time,
+// sent by the A side of its key if forward.
+func (r *resolutions) lookup(k *flow.Key, forward bool, first int64) *resolution {
 	if len(r.byPair) == 0 {
 		return nil
 	}
-	p := pair{client: v.Key.A, server: v.Key.B, version: v.Key.Version}
-	if !v.Forward {
+	p := pair{client: k.A, server: k.B, version: k.Version}
+	if !forward {
 		p.client, p.server = p.server, p.client
 	}
 	res := r.byPair[p]
@@ -112,7 +140,7 @@ func (r *resolutions) lookup(v *packet.View) *resolution {
 		p.client, p.server = p.server, p.client
 		res = r.byPair[p]
 	}
-	if res == nil || v.Time-res.time > r.age || v.Time < res.time {
+	if res == nil || first-res.time > r.age || first < res.time {
 		return nil
 	}
 	return res

@@ -17,7 +17,7 @@ type stream struct {
 	started bool
 	done    bool     // nobody listens any more
 	wait    *segment // sorted by sequence number, not overlapping
-	waiting int      // bytes in wait
+	waiting int      // held by wait
 }
 
 // segment is payload that came before its turn.
@@ -28,6 +28,13 @@ type segment struct {
 	time   int64
 	next   *segment
 }
+
+// segmentOverhead is what a waiting segment counts besides its bytes, so that
+// many small ones are bounded too.
+const segmentOverhead = 128
+
+// held is what a segment counts against the limits.
+func (s *segment) held() int { return len(s.data) + segmentOverhead }
 
 // add takes the payload of one packet.
 func (s *stream) add(c *conn, t *Table, side int, seq uint32, v *packet.View) {
@@ -86,11 +93,11 @@ func (s *stream) insert(t *Table, at seqNum, data []byte, length int, time int64
 		}
 		seg := t.pool.segment()
 		seg.seq, seg.length, seg.time, seg.next = at, n, time, w
-		seg.data = append(seg.data[:0], data[:min(n, len(data))]...)
+		seg.data = t.pool.appendBytes(nil, data[:min(n, len(data))])
 		*link = seg
 		link = &seg.next
-		s.waiting += n
-		t.pending += n
+		s.waiting += seg.held()
+		t.pending += seg.held()
 		at, length, data = at+seqNum(n), length-n, data[min(n, len(data)):]
 	}
 }
@@ -99,8 +106,8 @@ func (s *stream) insert(t *Table, at seqNum, data []byte, length int, time int64
 func (s *stream) advance(c *conn, t *Table, side int) {
 	for w := s.wait; w != nil && w.seq == s.next && !s.done; w = s.wait {
 		s.wait = w.next
-		s.waiting -= w.length
-		t.pending -= w.length
+		s.waiting -= w.held()
+		t.pending -= w.held()
 		s.deliver(c, t, side, w.data, w.length, w.time)
 		t.pool.releaseSegment(w)
 	}
@@ -112,7 +119,7 @@ func (s *stream) advance(c *conn, t *Table, side int) {
 // skipGap gives up the bytes before the first waiting segment.
 func (s *stream) skipGap(c *conn, t *Table, side int) {
 	if missing := s.next.to(s.wait.seq); missing > 0 {
-		s.lose(&c.data.side[side], missing)
+		s.lose(t, &c.data.side[side], missing)
 		s.next = s.wait.seq
 	}
 	s.advance(c, t, side)
@@ -128,8 +135,8 @@ func (s *stream) flush(c *conn, t *Table, side int) {
 func (s *stream) discard(t *Table) {
 	for w := s.wait; w != nil; {
 		next := w.next
-		s.waiting -= w.length
-		t.pending -= w.length
+		s.waiting -= w.held()
+		t.pending -= w.held()
 		t.pool.releaseSegment(w)
 		w = next
 	}
@@ -144,13 +151,13 @@ func (s *stream) deliver(c *conn, t *Table, side int, data []byte, length int, t
 	h.bytes.add(data)
 	h.head.add(c, t, side, data, time)
 	if lost := length - len(data); lost > 0 {
-		s.lose(h, lost)
+		s.lose(t, h, lost)
 	}
 	s.done = h.bytes.full() && h.head.state == headClosed
 }
 
 // lose tells the listeners of a side that n bytes, more than none, are missing.
-func (s *stream) lose(h *half, n int) {
+func (s *stream) lose(t *Table, h *half, n int) {
 	h.gaps += uint64(n)
-	h.head.skip(n)
+	h.head.skip(t, n)
 }

@@ -13,18 +13,28 @@ func (a seqNum) to(b seqNum) int      { return int(int32(b - a)) }
 
 // tcpState follows opening and end of a TCP connection.
 type tcpState struct {
-	synTime  int64 // of the last SYN before the SYN-ACK
-	rtt      int64 // ns, 0 until the handshake is complete
-	syn, fin [2]bool
-	isn      [2]seqNum // valid with syn
-	synAck   bool
-	acked    bool // the handshake is complete, or was never whole
-	rst      bool
+	synTime    int64     // of the last SYN before the SYN-ACK
+	rtt        int64     // ns, 0 until the handshake is complete
+	isn        [2]seqNum // valid with syn
+	next       [2]seqNum // after the last that a side sent, valid with sent
+	ack        [2]seqNum // what a side acknowledged last, valid with acks
+	sent, acks [2]bool
+	syn, fin   [2]bool
+	synAck     bool
+	acked      bool // the handshake is complete, or was never whole
+	rst        bool
 }
 
-// control follows the flags of a packet.
+// control follows flags and sequence numbers of a packet.
 func (c *conn) control(t *Table, v *packet.View, side int) {
 	s := &c.tcp
+	if v.Flags&packet.RST != 0 {
+		if !s.resets(v, side) {
+			return
+		}
+		s.rst = true
+	}
+	s.follow(v, side)
 	switch {
 	case v.Flags&packet.SYN != 0:
 		s.syn[side], s.isn[side] = true, seqNum(v.Seq)
@@ -45,14 +55,88 @@ func (c *conn) control(t *Table, v *packet.View, side int) {
 	if v.Flags&packet.FIN != 0 {
 		s.fin[side] = true
 	}
-	if v.Flags&packet.RST != 0 {
-		s.rst = true
+	switch {
+	case c.class == classClosing:
+	case s.rst || s.fin[sideA] && s.fin[sideB]:
+		t.move(c, classClosing)
+	case c.class.halfOpen() && c.side[1-side].packets > 0 &&
+		(s.acked || !s.opened() || c.side[sideA].payload > 0 && c.side[sideB].payload > 0):
+		t.move(c, c.class.established())
 	}
-	if c.class != classClosing && (s.rst || s.fin[sideA] && s.fin[sideB]) {
-		t.lists[c.class].remove(c)
-		c.class = classClosing
-		t.lists[c.class].push(c)
+}
+
+// follow notes how far a side has sent and acknowledged.
+func (s *tcpState) follow(v *packet.View, side int) {
+	end := seqNum(v.Seq + v.Length)
+	if v.Flags&(packet.SYN|packet.FIN) != 0 {
+		end++
 	}
+	if ahead := s.next[side].to(end); !s.sent[side] || ahead > 0 && ahead <= maxAhead {
+		s.sent[side], s.next[side] = true, end
+	}
+	if v.Flags&packet.ACK != 0 {
+		if ahead := s.ack[side].to(seqNum(v.Ack)); !s.acks[side] || ahead > 0 && ahead <= maxAhead {
+			s.acks[side], s.ack[side] = true, seqNum(v.Ack)
+		}
+	}
+}
+
+const (
+	// resetBack is how far a RST may be behind what its sender has sent: it repeats
+	// the acknowledgement of the segment that it answers, which may be a window old.
+	resetBack = 1 << 16
+	// resetAhead is how far it may be ahead: a segment may have been lost before it.
+	resetAhead = 1 << 11
+)
+
+// resets reports whether a RST ends the connection. Its sequence number must be
+// near what its sender has come to, or was acknowledged not long ago; a host
+// ignores any other, which may be forged (RFC 5961, section 3). A RST of a side
+// that sent nothing so far answers the other side, and must acknowledge what that
+// sent.
+func (s *tcpState) resets(v *packet.View, side int) bool {
+	at, other := seqNum(v.Seq), 1-side
+	if s.sent[side] {
+		top := s.next[side]
+		if s.acks[other] && top.before(s.ack[other]) {
+			top = s.ack[other] // its last segments were not captured
+		}
+		return within(at.to(top), resetAhead, resetBack)
+	}
+	if v.Flags&packet.ACK != 0 && s.sent[other] {
+		return within(seqNum(v.Ack).to(s.next[other]), resetAhead, resetBack)
+	}
+	if s.acks[other] {
+		return within(at.to(s.ack[other]), resetAhead, resetBack)
+	}
+	return true
+}
+
+// within reports whether a number that is so far behind, ahead if negative, is
+// near enough.
+func within(behind, ahead, back int) bool { return behind >= -ahead && behind <= back }
+
+// nearby is how far apart the numbers of two packets of one connection may be that
+// the clock says are far apart.
+const nearby = 1 << 20
+
+// continues reports whether a packet's numbers go on where its sender, or what the
+// other side knows of it, has come to.
+func (s *tcpState) continues(v *packet.View, side int) bool {
+	other := 1 - side
+	if v.Flags&(packet.SYN|packet.ACK) == packet.SYN {
+		return s.syn[side] && s.isn[side] == seqNum(v.Seq)
+	}
+	near := false
+	if s.sent[side] {
+		if near = within(seqNum(v.Seq).to(s.next[side]), nearby, nearby); !near {
+			return false
+		}
+	}
+	if s.sent[other] && v.Flags&packet.ACK != 0 {
+		return within(seqNum(v.Ack).to(s.next[other]), nearby, nearby)
+	}
+	return near
 }
 
 // opened reports whether the start of the connection was seen.
@@ -94,6 +178,12 @@ type sequence struct {
 	known bool
 	n     uint8
 	holes [4]struct{ from, to seqNum }
+}
+
+// keepAlive reports whether a segment only asks whether the peer is there: one
+// byte before the next one (RFC 9293, section 3.8.4).
+func (s *sequence) keepAlive(seq uint32, length uint32) bool {
+	return length == 1 && s.known && seqNum(seq+1) == s.next
 }
 
 // retransmission enters length bytes at seq and reports whether all of them

@@ -51,6 +51,32 @@ func Create(path string, stdout io.Writer) (Writer, error) {
 	return open(f), nil
 }
 
+// Append opens an NDJSON file to go on at its end, as a sensor does that may be
+// started again; "-" is stdout. Every Write reaches the file.
+func Append(path string, stdout io.Writer) (Writer, error) {
+	if path == "-" {
+		return &appended{newNDJSON(noClose{stdout})}, nil
+	}
+	if ext := strings.ToLower(filepath.Ext(path)); ext != ".ndjson" && ext != ".json" && ext != ".jsonl" {
+		return nil, fmt.Errorf("output %s: ending %q can not be appended to; use .ndjson", path, ext)
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("output: %w", err)
+	}
+	return &appended{newNDJSON(f)}, nil
+}
+
+// appended is NDJSON that nobody closes for a long time.
+type appended struct{ *ndjson }
+
+func (w *appended) Write(rows []*record.Record) error {
+	if err := w.ndjson.Write(rows); err != nil {
+		return err
+	}
+	return w.buf.Flush()
+}
+
 type noClose struct{ io.Writer }
 
 func (noClose) Close() error { return nil }

@@ -95,9 +95,7 @@ func (e *Extractor) CacheStats() certificate.Stats { return e.cache.Stats() }
 func (e *Extractor) Extract(dst *record.Record, f *flow.Flow) {
 	dns, http := dst.DNS, dst.HTTP
 	dst.SetFlow(f)
-	if f.Client.Port() != 0 || f.Server.Port() != 0 { // ICMP's needs type and code, which flows do not carry
-		dst.CommunityID = fingerprint.CommunityID(f.Protocol, f.Client, f.Server)
-	}
+	dst.CommunityID = fingerprint.CommunityID(f.Protocol, f.Client, f.Server)
 	if e.cfg.Bytes {
 		for i := range 256 {
 			dst.ByteDist = append(dst.ByteDist, uint32(f.Half[0].ByteCounts[i])+uint32(f.Half[1].ByteCounts[i]))

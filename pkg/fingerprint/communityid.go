@@ -17,8 +17,8 @@ const (
 )
 
 // CommunityID returns the Community ID, version 1 with seed 0, of a flow. For
-// ICMP and ICMPv6 the client's port is the type and the server's port the code
-// of the message that the client sent.
+// ICMP and ICMPv6 the client's port is the type of the message that the client
+// sent, and the server's port its code, or the type of the counterpart when there is one.
 func CommunityID(proto uint8, client, server netip.AddrPort) string {
 	var room [2][16]byte
 	src, dst := appendAddr(room[0][:0], client.Addr()), appendAddr(room[1][:0], server.Addr())

@@ -152,6 +152,15 @@ func TestCommunityID(t *testing.T) {
 		{1, "1.2.3.4:8", "5.6.7.8:0", "1:crodRHL2FEsHjbv3UkRrfbs4bZ0="},
 		{1, "5.6.7.8:0", "1.2.3.4:0", "1:crodRHL2FEsHjbv3UkRrfbs4bZ0="},
 		{58, "[fe80:1:203:405:607:809:a0b:c0d]:128", "[fe80:1011:1213:1415:1617:1819:1a1b:1c1d]:129", "1:0bf7hyMJUwt3fMED7z8LIfRpBeo="},
+		// From here on with the counterpart's type where packets have the code.
+		{1, "192.168.0.89:8", "192.168.0.1:0", "1:X0snYXpgwiv9TZtqg64sgzUn6Dk="},
+		{1, "192.168.0.1:0", "192.168.0.89:8", "1:X0snYXpgwiv9TZtqg64sgzUn6Dk="},
+		{1, "192.168.0.89:20", "192.168.0.1:0", "1:3o2RFccXzUgjl7zDpqmY7yJi8rI="},
+		{1, "192.168.0.89:20", "192.168.0.1:1", "1:tz/fHIDUHs19NkixVVoOZywde+I="},
+		{58, "[fe80::200:86ff:fe05:80da]:135", "[fe80::260:97ff:fe07:69ea]:136", "1:dGHyGvjMfljg6Bppwm3bg0LO8TY="},
+		{58, "[fe80::260:97ff:fe07:69ea]:136", "[fe80::200:86ff:fe05:80da]:135", "1:dGHyGvjMfljg6Bppwm3bg0LO8TY="},
+		{58, "[3ffe:507:0:1:260:97ff:fe07:69ea]:3", "[3ffe:507:0:1:200:86ff:fe05:80da]:0", "1:NdobDX8PQNJbAyfkWxhtL2Pqp5w="},
+		{58, "[3ffe:507:0:1:200:86ff:fe05:80da]:3", "[3ffe:507:0:1:260:97ff:fe07:69ea]:0", "1:/OGBt9BN1ofenrmSPWYicpij2Vc="},
 		{46, "1.2.3.4:0", "5.6.7.8:0", "1:ikv3kmf89luf73WPz1jOs49S768="},
 	} {
 		if got := fingerprint.CommunityID(c.proto, netip.MustParseAddrPort(c.client), netip.MustParseAddrPort(c.server)); got != c.want {

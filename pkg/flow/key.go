@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"math/bits"
 	"net/netip"
 )
 
@@ -35,15 +36,6 @@ type Key struct {
 	Tunnel       Tunnel    // how the flow was encapsulated
 }
 
-// Tunnel names an encapsulation.
-type Tunnel uint8
-
-// TunnelNone is a flow that was not encapsulated.
-const TunnelNone Tunnel = 0
-
-// String returns the name used in records, empty for none.
-func (t Tunnel) String() string { return "" }
-
 // SetEndpoints stores the two ends in canonical order and reports whether src
 // became the A side.
 func (k *Key) SetEndpoints(src, dst *Endpoint) (forward bool) {
@@ -68,25 +60,46 @@ func (k *Key) addr(raw *[16]byte) netip.Addr {
 }
 
 // Hash mixes all fields. Both directions of a flow have the same hash, because
-// the key is canonical; it is the same in every process.
-func (k *Key) Hash() uint64 {
-	const m = 0x9e3779b97f4a7c15
-	h := uint64(k.Tenant)<<32 | uint64(k.PortA)<<16 | uint64(k.PortB)
-	h ^= uint64(k.VLAN[0])<<48 | uint64(k.VLAN[1])<<32 | uint64(k.Protocol)<<16 | uint64(k.Version)<<8 | uint64(k.Tunnel)
-	h = mix(h, m)
-	h = mix(h^binary.LittleEndian.Uint64(k.A[:]), m)
-	h = mix(h^binary.LittleEndian.Uint64(k.B[:]), m)
+// the key is canonical. The seed keeps who sends packets from choosing keys that
+// collide.
+func (k *Key) Hash(seed uint64) uint64 {
+	h := fold(seed^(uint64(k.Tenant)<<32|uint64(k.PortA)<<16|uint64(k.PortB)),
+		uint64(k.VLAN[0])<<48|uint64(k.VLAN[1])<<32|uint64(k.Protocol)<<16|uint64(k.Version)<<8|uint64(k.Tunnel)^mulA)
+	h = fold(h^binary.LittleEndian.Uint64(k.A[:]), binary.LittleEndian.Uint64(k.B[:])^mulB)
 	if k.Version == 6 {
-		h = mix(h^binary.LittleEndian.Uint64(k.A[8:]), m)
-		h = mix(h^binary.LittleEndian.Uint64(k.B[8:]), m)
+		h = fold(h^binary.LittleEndian.Uint64(k.A[8:]), binary.LittleEndian.Uint64(k.B[8:])^mulA)
 	}
-	return h
+	return fold(h, mulB)
 }
 
-func mix(a, m uint64) uint64 {
-	a *= m
-	return a ^ a>>29
+const (
+	mulA = 0x9e3779b97f4a7c15
+	mulB = 0xd6e8feb86659fd93
+)
+
+// fold multiplies to 128 bits and joins both halves.
+func fold(a, b uint64) uint64 {
+	hi, lo := bits.Mul64(a, b)
+	return hi ^ lo
 }
+
+// Spread returns a number that all packets between the two endpoints of k share,
+// whatever carries them: it leaves out protocol, VLAN and tunnel. It decides which
+// worker sees a flow.
+func (k *Key) Spread() uint64 {
+	return SpreadEnds(
+		SpreadEnd(binary.LittleEndian.Uint64(k.A[:]), binary.LittleEndian.Uint64(k.A[8:]), k.PortA),
+		SpreadEnd(binary.LittleEndian.Uint64(k.B[:]), binary.LittleEndian.Uint64(k.B[8:]), k.PortB))
+}
+
+// SpreadEnd mixes one endpoint: both halves of its address (little endian, IPv4
+// in the first four bytes of the first half) and its port.
+func SpreadEnd(first, second uint64, port uint16) uint64 {
+	return fold(first^uint64(port)<<40^mulA, second^mulB)
+}
+
+// SpreadEnds joins two endpoints, in either order.
+func SpreadEnds(a, b uint64) uint64 { return fold(a+b, mulA) }
 
 // ID identifies a flow for good: the same packets read again give the same ID.
 type ID [16]byte

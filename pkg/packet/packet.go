@@ -1,20 +1,41 @@
-// Package packet decodes the headers of a captured packet into a View: the
-// flow's key, the transport payload and what assembly needs of TCP.
+// Package packet decodes the headers of captured packets into Views: the flow's
+// key, the transport payload and what assembly needs of TCP.
 //
-//	link layer            Ethernet (VLAN, QinQ), SLL, SLL2, raw IP, null, loop
-//	  IPv4, IPv6          with options and extension headers
-//	    TCP UDP SCTP      ports; other protocols make flows between addresses
+//	link layer       Ethernet (802.3, VLAN, QinQ, PPPoE, MPLS), SLL, SLL2, raw IP, null, loop, PPP,
+//	                 Cisco HDLC, FDDI, PFLOG, PPI, 802.11 with radiotap, Prism or AVS
+//	  IPv4, IPv6     with options and extension headers; fragments are put together
+//	    tunnel       GRE, ERSPAN, VXLAN, VXLAN-GPE, GENEVE, GTP-U, IP in IP, 6in4, Teredo, L2TP, PPTP
+//	      IP …       down to the nesting limit
+//	    TCP UDP SCTP ports
+//	    ICMP         type and its counterpart (or code) in place of ports
+//	    others       flows between addresses
 //
-// Decoding these allocates nothing and never reads past the captured bytes.
-// Rarer link layers (PPP, PPPoE, MPLS, FDDI, 802.11, PFLOG) are left to gopacket down to the first IP header.
+// # Tunnels
+//
+// A packet in a tunnel belongs to the inner flow. Its key names the
+// encapsulation, the tenant (VNI, NVGRE's VSID, what stands for a pair of TEIDs)
+// and the VLAN ids, outer before inner. Identifiers that differ by direction are not part of it: GRE keys, MPLS
+// labels, session and call ids. A port alone decides nothing: the tunnel's
+// header and the IP header inside have to be valid and to fit in what carries them.
+// Whatever does not is a packet of the outer flow.
+//
+// # Fragments
+//
+// Fragments wait until their datagram is whole; then it is decoded as one packet.
+// Where two of them bring the same bytes the first copy wins. That includes the end of
+// the datagram: a fragment that contradicts it is malformed. What a snap length
+// has cut off stays missing, and the payload ends before it. Datagrams that never
+// become whole are dropped by age or limit, the oldest first, and counted.
+//
+// Every packet is counted once: after Flush the packets read are the sum of View.Packets, of the other outcomes
+// without Held, and of Stats.Dropped; before Flush Stats.Held comes to it.
+//
+// Decoding allocates nothing and never reads past the captured bytes.
 package packet
 
 import (
 	"encoding/binary"
 
-	"github.com/google/gopacket/layers"
-
-	"trench/pkg/flow"
 	"trench/pkg/pcap"
 )
 
@@ -27,251 +48,267 @@ const (
 	NotIP                    // no IP inside: ARP, LLDP and the like
 	Malformed                // headers broken, or cut by the snap length
 	Refused                  // link type is not known
-	Fragment                 // a later IP fragment: carries no ports
+	Held                     // a fragment that waits for others
 )
 
-// TCP flags.
-const (
-	FIN = 1 << iota
-	SYN
-	RST
-	PSH
-	ACK
-)
+// Decoder decodes packets, for one goroutine.
+type Decoder struct {
+	cfg    Config
+	stats  Stats
+	frags  reassembler
+	gtp    gtpTunnels
+	wholes [][]byte // room for reassembled datagrams, one for each level of nesting
 
-// IP protocol numbers with a transport that is looked into.
-const (
-	ProtocolICMP   = 1
-	ProtocolTCP    = 6
-	ProtocolUDP    = 17
-	ProtocolICMPv6 = 58
-	ProtocolSCTP   = 132
-)
-
-// View is one decoded packet. Payload aliases the packet's bytes.
-type View struct {
-	Key       flow.Key
-	Time      int64  // ns since the Unix epoch
-	Forward   bool   // the sender is the A side of Key
-	Truncated bool   // cut by the snap length
-	Bytes     uint32 // from the IP header on, on the wire
-	Payload   []byte // captured transport payload
-	Length    uint32 // transport payload on the wire, at least len(Payload)
-	Seq, Ack  uint32 // TCP
-	Flags     uint8  // TCP
+	// The state of one Decode. The zero values, and one packet, hold between packets.
+	depth   int
+	used    int    // of wholes
+	scope   uint64 // mixes the tunnels around
+	strict  bool   // headers must fit in what carries them
+	packets uint32 // that brought what is being decoded
 }
 
-const (
-	etherIPv4 = 0x0800
-	etherIPv6 = 0x86dd
-	etherVLAN = 0x8100
-	etherQinQ = 0x88a8
-	etherOld  = 0x9100 // QinQ before 802.1ad
-	etherMPLS = 0x8847
-	// etherPPPoE is the session stage; discovery carries no IP.
-	etherPPPoE = 0x8864
-)
+// NewDecoder returns a Decoder that remembers nothing yet. cfg has to be valid.
+func NewDecoder(cfg Config) *Decoder {
+	d := &Decoder{cfg: cfg, packets: 1}
+	d.frags.init(cfg, &d.stats)
+	d.gtp.init(cfg.GTPTunnels, &d.stats)
+	return d
+}
+
+// Stats returns the counters so far.
+func (d *Decoder) Stats() Stats { return d.stats }
 
 // Decode fills v from p.
-func Decode(v *View, p *pcap.Packet) Outcome {
+func (d *Decoder) Decode(v *View, p *pcap.Packet) Outcome {
 	v.Time = p.Time
-	d := p.Data
+	v.Packets = 1
 	v.Key.VLAN = [2]uint16{}
-	switch p.Link {
-	case pcap.LinkEthernet:
-		if len(d) < 14 {
-			return Malformed
-		}
-		return v.etherType(binary.BigEndian.Uint16(d[12:]), d[14:], p)
-	case pcap.LinkSLL:
-		if len(d) < 16 {
-			return Malformed
-		}
-		return v.etherType(binary.BigEndian.Uint16(d[14:]), d[16:], p)
-	case pcap.LinkSLL2:
-		if len(d) < 20 {
-			return Malformed
-		}
-		return v.etherType(binary.BigEndian.Uint16(d), d[20:], p)
-	case pcap.LinkRaw, pcap.LinkRawBSD, pcap.LinkRawOpenBSD, pcap.LinkIPv4, pcap.LinkIPv6:
-		return v.rawIP(d, p)
-	case pcap.LinkNull, pcap.LinkLoop:
-		if len(d) < 4 {
-			return Malformed
-		}
-		// The family is in the byte order of the capturing host and its
-		// number for IPv6 differs by system, so IP's own version decides.
-		if f := binary.LittleEndian.Uint32(d); !isFamily(f) && !isFamily(binary.BigEndian.Uint32(d)) {
-			return NotIP
-		}
-		return v.rawIP(d[4:], p)
-	case pcap.LinkPPP, pcap.LinkFDDI, pcap.LinkIEEE80211, pcap.LinkPFLog, pcap.LinkPrism, pcap.LinkRadiotap:
-		return v.slow(layers.LinkType(p.Link), d, p)
+	v.Key.Tenant = 0
+	v.Key.Tunnel = 0
+	b, wire := p.Data, max(int(p.WireLen), len(p.Data))
+	if p.Link == pcap.LinkEthernet && len(b) >= plainBytes && v.plain((*[plainBytes]byte)(b), b) {
+		return OK
 	}
-	return Refused
+	var o Outcome
+	if p.Link == pcap.LinkEthernet {
+		o = d.ethernet(v, b, wire)
+	} else {
+		o = d.link(v, p.Link, b, wire)
+	}
+	if d.used != 0 {
+		d.settle(v, o)
+	}
+	return o
 }
 
-// isFamily knows AF_INET and the AF_INET6 of Linux, BSD, macOS and Windows.
-func isFamily(f uint32) bool {
-	switch f {
-	case 2, 10, 23, 24, 28, 30:
-		return true
+// plainBytes is the least of headers that plain decodes.
+const plainBytes = 14 + 20 + 20
+
+// plain decodes what most packets are, TCP or UDP in IPv4 without options in
+// Ethernet without tags, like ipv4 and transport do, with one bounds check for all
+// of it. Everything else it leaves to them.
+func (v *View) plain(h *[plainBytes]byte, b []byte) bool {
+	total := int(binary.BigEndian.Uint16(h[16:]))
+	if binary.BigEndian.Uint32(h[12:])&0xffffff00 != etherIPv4<<16|0x4500 || binary.BigEndian.Uint16(h[20:])&0x3fff != 0 || total > len(b)-14 {
+		return false
 	}
-	return false
+	sport, dport := binary.BigEndian.Uint16(h[34:]), binary.BigEndian.Uint16(h[36:])
+	end := total
+	var head int
+	switch h[23] {
+	case ProtocolTCP:
+		if head = int(h[46]>>4) * 4; head < 20 || total < 20+head {
+			return false
+		}
+		v.Key.Protocol = ProtocolTCP
+		v.Seq, v.Ack = binary.BigEndian.Uint32(h[38:]), binary.BigEndian.Uint32(h[42:])
+		v.Flags, v.Window = h[47], binary.BigEndian.Uint16(h[48:])
+	case ProtocolUDP:
+		head = 8
+		if total < 28 || mayBeTunnel(sport, dport) {
+			return false
+		}
+		if n := int(binary.BigEndian.Uint16(h[38:])); n >= 8 {
+			end = min(end, 20+n)
+		}
+		v.Key.Protocol = ProtocolUDP
+		v.noTCP()
+	default:
+		return false
+	}
+	v.Key.Version = 4
+	v.IP, v.Payload = b[14:14+total], b[14+20+head:14+end]
+	v.Bytes, v.Length, v.Truncated = uint32(total), uint32(len(v.Payload)), false
+	v.setEnds4(binary.BigEndian.Uint32(h[26:]), binary.BigEndian.Uint32(h[30:]), sport, dport)
+	return true
 }
 
-func (v *View) rawIP(d []byte, p *pcap.Packet) Outcome {
-	if len(d) == 0 {
+// settle accounts for the fragments that made up a packet.
+func (d *Decoder) settle(v *View, o Outcome) {
+	switch o {
+	case OK:
+		v.Packets = d.packets
+	case Held: // counted where it waits
+	default:
+		d.stats.Dropped.Malformed += uint64(d.packets - 1)
+	}
+	d.packets, d.used = 1, 0
+}
+
+// ipv4 decodes the captured bytes b of an IPv4 packet. What carries it leaves room for wire bytes.
+func (d *Decoder) ipv4(v *View, b []byte, wire int) Outcome {
+	if len(b) < 20 {
 		return Malformed
 	}
-	switch d[0] >> 4 {
-	case 4:
-		return v.ipv4(d, p)
-	case 6:
-		return v.ipv6(d, p)
-	}
-	return NotIP
-}
-
-func (v *View) etherType(t uint16, d []byte, p *pcap.Packet) Outcome {
-	for tags := 0; ; tags++ {
-		switch t {
-		case etherIPv4:
-			return v.ipv4(d, p)
-		case etherIPv6:
-			return v.ipv6(d, p)
-		case etherVLAN, etherQinQ, etherOld:
-			if len(d) < 4 {
-				return Malformed
-			}
-			if tags < len(v.Key.VLAN) {
-				v.Key.VLAN[tags] = binary.BigEndian.Uint16(d) & 0x0fff
-			}
-			t, d = binary.BigEndian.Uint16(d[2:]), d[4:]
-		case etherPPPoE:
-			return v.slow(layers.LayerTypePPPoE, d, p)
-		case etherMPLS:
-			return v.slow(layers.LayerTypeMPLS, d, p)
-		default:
-			return NotIP
-		}
-	}
-}
-
-func (v *View) ipv4(d []byte, p *pcap.Packet) Outcome {
-	if len(d) < 20 {
+	head, total := int(b[0]&15)*4, int(binary.BigEndian.Uint16(b[2:]))
+	if b[0]>>4 != 4 || head < 20 || head > len(b) {
 		return Malformed
 	}
-	head := int(d[0]&15) * 4
-	if d[0]>>4 != 4 || head < 20 || head > len(d) {
-		return Malformed
-	}
-	total := int(binary.BigEndian.Uint16(d[2:]))
-	wire := int(p.WireLen) - (len(p.Data) - len(d)) // of the IP packet, as far as the link layer knows
-	if total == 0 {
+	if total == 0 && !d.strict {
 		total = wire // segmentation offload leaves the length empty
 	}
 	if total < head {
 		return Malformed
 	}
-	v.Bytes = uint32(total)
-	v.Truncated = total > len(d)
-	if total < len(d) {
-		d = d[:total] // padding of short Ethernet frames
+	v.Truncated = total > len(b)
+	if v.Truncated {
+		if d.strict && total > wire {
+			return Malformed
+		}
+	} else {
+		b = b[:total] // padding of short Ethernet frames
 	}
-	var src, dst flow.Endpoint
-	copy(src.Addr[:4], d[12:16])
-	copy(dst.Addr[:4], d[16:20])
-	v.Key.Version, v.Key.Protocol = 4, uint16(d[9])
-	if binary.BigEndian.Uint16(d[6:])&0x1fff != 0 {
-		return Fragment
+	v.IP, v.Bytes = b, uint32(total)
+	proto := b[9]
+	v.Key.Version, v.Key.Protocol = 4, uint16(proto)
+	if binary.BigEndian.Uint16(b[6:])&0x3fff != 0 {
+		return d.fragment4(v, b, head, total)
 	}
-	return v.transport(d[9], d[head:], total-head, &src, &dst)
+	return d.transport(v, proto, b, b[head:], total-head)
 }
 
-func (v *View) ipv6(d []byte, p *pcap.Packet) Outcome {
-	if len(d) < 40 || d[0]>>4 != 6 {
+func (d *Decoder) ipv6(v *View, b []byte, wire int) Outcome {
+	if len(b) < 40 || b[0]>>4 != 6 {
 		return Malformed
 	}
-	total := int(binary.BigEndian.Uint16(d[4:])) + 40
-	wire := int(p.WireLen) - (len(p.Data) - len(d))
-	if total == 40 && d[6] != 59 && wire > 40 {
+	total := int(binary.BigEndian.Uint16(b[4:])) + 40
+	if total == 40 && b[6] != 59 && wire > 40 && !d.strict {
 		total = wire // jumbogram or segmentation offload
 	}
-	v.Bytes = uint32(total)
-	v.Truncated = total > len(d)
-	if total < len(d) {
-		d = d[:total]
+	v.Truncated = total > len(b)
+	if v.Truncated {
+		if d.strict && total > wire {
+			return Malformed
+		}
+	} else {
+		b = b[:total]
 	}
-	src, dst := flow.Endpoint{Addr: [16]byte(d[8:24])}, flow.Endpoint{Addr: [16]byte(d[24:40])}
+	v.IP, v.Bytes = b, uint32(total)
 	v.Key.Version = 6
-	next, at := d[6], 40
+	if next := b[6]; next == ProtocolTCP || next == ProtocolUDP {
+		v.Key.Protocol = uint16(next)
+		return d.transport(v, next, b, b[40:], total-40)
+	}
+	return d.extensions(v, b[:40], b[6], b[40:], total-40)
+}
+
+// extensions walks the extension headers at the start of b, which are followed by the transport.
+func (d *Decoder) extensions(v *View, ip []byte, next byte, b []byte, wire int) Outcome {
+	whole := false
 	for {
+		head := 8
 		switch next {
 		case 0, 43, 60, 135, 139, 140: // hop-by-hop, routing, destination, mobility, HIP, shim6
-			if len(d) < at+8 {
+			if len(b) < 8 {
 				return Malformed
 			}
-			next, at = d[at], at+int(d[at+1])*8+8
+			head += int(b[1]) * 8
 		case 51: // authentication header counts in words of four
-			if len(d) < at+8 {
+			if len(b) < 8 {
 				return Malformed
 			}
-			next, at = d[at], at+int(d[at+1])*4+8
+			head += int(b[1]) * 4
 		case 44:
-			if len(d) < at+8 {
+			if len(b) < 8 {
 				return Malformed
 			}
-			later := binary.BigEndian.Uint16(d[at+2:])&0xfff8 != 0
-			next, at = d[at], at+8
-			if later {
-				v.Key.Protocol = uint16(next)
-				return Fragment
+			if at := binary.BigEndian.Uint16(b[2:]); at&0xfff9 != 0 { // else an atomic fragment
+				if whole {
+					return Malformed // a datagram in fragments of fragments
+				}
+				whole = true
+				g, o := d.fragment6(v, ip, b, wire)
+				if g == nil {
+					return o
+				}
+				next, wire = g.next, g.end
+				b = d.whole(v, g)
+				continue
 			}
 		default:
-			if at > len(d) {
-				return Malformed
-			}
 			v.Key.Protocol = uint16(next)
-			return v.transport(next, d[at:], total-at, &src, &dst)
+			return d.transport(v, next, ip, b, wire)
 		}
+		if head > len(b) {
+			return Malformed
+		}
+		next, b, wire = b[0], b[head:], wire-head
 	}
 }
 
-// transport reads ports and payload. d is what was captured of length bytes.
-func (v *View) transport(proto byte, d []byte, length int, src, dst *flow.Endpoint) Outcome {
-	head := 0
-	v.Flags = 0
+// transport reads ports and payload, and looks into tunnels. b is what was
+// captured of the wire bytes behind the IP header.
+func (d *Decoder) transport(v *View, proto byte, ip, b []byte, wire int) Outcome {
 	switch proto {
 	case ProtocolTCP:
-		if len(d) < 20 {
+		if len(b) < 20 {
 			return Malformed
 		}
-		head = int(d[12]>>4) * 4
-		if head < 20 || head > length {
+		head := int(b[12]>>4) * 4
+		if head < 20 || head > wire {
 			return Malformed
 		}
-		v.Seq, v.Ack, v.Flags = binary.BigEndian.Uint32(d[4:]), binary.BigEndian.Uint32(d[8:]), d[13]
+		v.Seq, v.Ack = binary.BigEndian.Uint32(b[4:]), binary.BigEndian.Uint32(b[8:])
+		v.Flags, v.Window = b[13], binary.BigEndian.Uint16(b[14:])
+		v.setEnds(ip, binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(b[2:]))
+		v.Payload, v.Length = b[min(head, len(b)):], uint32(wire-head)
+		return OK
 	case ProtocolUDP:
-		if len(d) < 8 {
+		if len(b) < 8 {
 			return Malformed
 		}
-		head = 8
-		if n := int(binary.BigEndian.Uint16(d[4:])); n >= 8 && n < length {
-			length = n
-			d = d[:min(n, len(d))]
+		if n := int(binary.BigEndian.Uint16(b[4:])); n >= 8 && n < wire {
+			wire = n
+			b = b[:min(n, len(b))]
 		}
+		v.noTCP()
+		sport, dport := binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(b[2:])
+		v.setEnds(ip, sport, dport)
+		b, wire = b[8:], wire-8
+		v.Payload, v.Length = b, uint32(wire)
+		if mayBeTunnel(sport, dport) {
+			return d.udpTunnel(v, sport, dport, b, wire)
+		}
+		return OK
+	}
+	v.noTCP()
+	var sport, dport uint16
+	head := 0
+	switch proto {
 	case ProtocolSCTP:
-		if len(d) < 12 {
+		if len(b) < 12 {
 			return Malformed
 		}
-		head = 12
+		head, sport, dport = 12, binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(b[2:])
+	case ProtocolICMP, ProtocolICMPv6:
+		if len(b) < 2 {
+			return Malformed
+		}
+		sport, dport = icmpPorts(proto, b[0], b[1])
 	}
-	if head > 0 {
-		src.Port, dst.Port = binary.BigEndian.Uint16(d), binary.BigEndian.Uint16(d[2:])
-	}
-	v.Payload = d[min(head, len(d)):]
-	v.Length = uint32(length - head)
-	v.Forward = v.Key.SetEndpoints(src, dst)
-	return OK
+	v.setEnds(ip, sport, dport)
+	v.Payload, v.Length = b[head:], uint32(wire-head)
+	return d.ipTunnel(v, proto, b, wire)
 }
+
+func (v *View) noTCP() { v.Seq, v.Ack, v.Flags, v.Window = 0, 0, 0, 0 }

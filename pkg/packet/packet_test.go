@@ -3,8 +3,6 @@ package packet
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
-	"io"
 	"io/fs"
 	"net/netip"
 	"os"
@@ -14,7 +12,6 @@ import (
 	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
 
-	"trench/pkg/flow"
 	"trench/pkg/internal/corpus"
 	"trench/pkg/internal/pcapgen"
 	"trench/pkg/pcap"
@@ -30,75 +27,15 @@ var (
 func decode(t *testing.T, data []byte, link pcap.LinkType) (View, Outcome) {
 	t.Helper()
 	var v View
-	o := Decode(&v, &pcap.Packet{Time: 42, Data: data, WireLen: uint32(len(data)), Link: link})
+	o := NewDecoder(DefaultConfig()).Decode(&v, &pcap.Packet{Time: 42, Data: data, WireLen: uint32(len(data)), Link: link})
 	return v, o
-}
-
-func TestLinkLayersLeadToTheSameFlow(t *testing.T) {
-	t.Parallel()
-	four := pcapgen.Segment{Src: client4, Dst: server4, Seq: 7, Ack: 9, Flags: pcapgen.PSH | pcapgen.ACK, Payload: []byte("hello")}.IP()
-	six := pcapgen.Segment{Src: client6, Dst: server6, Seq: 7, Ack: 9, Flags: pcapgen.PSH | pcapgen.ACK, Payload: []byte("hello")}.IP()
-	sll := func(ip []byte, typ uint16) []byte {
-		return append(binary.BigEndian.AppendUint16(make([]byte, 14), typ), ip...)
-	}
-	sll2 := func(ip []byte, typ uint16) []byte {
-		return append(append(binary.BigEndian.AppendUint16(nil, typ), make([]byte, 18)...), ip...)
-	}
-	for name, c := range map[string]struct {
-		data []byte
-		link pcap.LinkType
-		vlan [2]uint16
-		v6   bool
-	}{
-		"Ethernet":           {pcapgen.Ethernet(four), pcap.LinkEthernet, [2]uint16{}, false},
-		"Ethernet padded":    {append(pcapgen.Ethernet(four), 0, 0, 0, 0, 0, 0), pcap.LinkEthernet, [2]uint16{}, false},
-		"VLAN":               {pcapgen.Ethernet(four, 12), pcap.LinkEthernet, [2]uint16{12}, false},
-		"QinQ":               {pcapgen.Ethernet(six, 12, 13), pcap.LinkEthernet, [2]uint16{12, 13}, true},
-		"Ethernet IPv6":      {pcapgen.Ethernet(six), pcap.LinkEthernet, [2]uint16{}, true},
-		"SLL":                {sll(four, 0x0800), pcap.LinkSLL, [2]uint16{}, false},
-		"SLL2 IPv6":          {sll2(six, 0x86dd), pcap.LinkSLL2, [2]uint16{}, true},
-		"raw":                {four, pcap.LinkRaw, [2]uint16{}, false},
-		"raw of BSD":         {six, pcap.LinkRawBSD, [2]uint16{}, true},
-		"null little endian": {append([]byte{2, 0, 0, 0}, four...), pcap.LinkNull, [2]uint16{}, false},
-		"null big endian":    {append([]byte{0, 0, 0, 30}, six...), pcap.LinkNull, [2]uint16{}, true},
-		"loop":               {append([]byte{0, 0, 0, 2}, four...), pcap.LinkLoop, [2]uint16{}, false},
-		"PPP":                {append([]byte{0xff, 3, 0, 0x21}, four...), pcap.LinkPPP, [2]uint16{}, false},
-		"PPPoE IPv6":         {ethernet(0x8864, append([]byte{0x11, 0, 0, 1, 0, byte(len(six) + 2), 0, 0x57}, six...)), pcap.LinkEthernet, [2]uint16{}, true},
-		"MPLS":               {ethernet(0x8847, append([]byte{0, 1, 1, 64}, four...)), pcap.LinkEthernet, [2]uint16{}, false},
-	} {
-		v, o := decode(t, c.data, c.link)
-		if o != OK {
-			t.Errorf("%s: outcome %d", name, o)
-			continue
-		}
-		src, dst := client4, server4
-		ip := four
-		if c.v6 {
-			src, dst, ip = client6, server6, six
-		}
-		a, b := v.Key.Ends()
-		if !v.Forward {
-			a, b = b, a
-		}
-		if a != src || b != dst || v.Key.VLAN != c.vlan || v.Key.Protocol != ProtocolTCP {
-			t.Errorf("%s: %v to %v, VLAN %v, protocol %d", name, a, b, v.Key.VLAN, v.Key.Protocol)
-		}
-		if string(v.Payload) != "hello" || v.Length != 5 || v.Bytes != uint32(len(ip)) || v.Truncated || v.Seq != 7 || v.Ack != 9 || v.Flags != PSH|ACK {
-			t.Errorf("%s: %+v", name, v)
-		}
-	}
-}
-
-// ethernet puts an Ethernet header of any type in front of a payload.
-func ethernet(typ uint16, payload []byte) []byte {
-	return append(binary.BigEndian.AppendUint16(make([]byte, 12), typ), payload...)
 }
 
 func TestBothDirectionsHaveOneKey(t *testing.T) {
 	t.Parallel()
 	there, _ := decode(t, pcapgen.UDP(client6, server6, []byte("q")), pcap.LinkRaw)
 	back, _ := decode(t, pcapgen.UDP(server6, client6, []byte("a")), pcap.LinkRaw)
-	if there.Key != back.Key || there.Forward == back.Forward || there.Key.Hash() != back.Key.Hash() {
+	if there.Key != back.Key || there.Forward == back.Forward || there.Key.Hash(1) != back.Key.Hash(1) || there.Key.Spread() != back.Key.Spread() {
 		t.Errorf("there %+v, back %+v", there, back)
 	}
 }
@@ -111,17 +48,17 @@ func TestExtensionHeadersAreWalked(t *testing.T) {
 	}
 	hop := func(next byte) []byte { return []byte{next, 0, 5, 2, 0, 0, 1, 0} }
 	for name, data := range map[string][]byte{
-		"hop-by-hop":         chain(0, hop(17)),
-		"three":              chain(0, hop(43), []byte{60, 0, 0, 0, 0, 0, 0, 0}, hop(17)),
-		"authentication":     chain(51, append([]byte{17, 4}, make([]byte, 22)...)),
-		"first of fragments": chain(44, []byte{17, 0, 0, 1, 0, 0, 0, 9}),
+		"hop-by-hop":      chain(0, hop(17)),
+		"three":           chain(0, hop(43), []byte{60, 0, 0, 0, 0, 0, 0, 0}, hop(17)),
+		"authentication":  chain(51, append([]byte{17, 4}, make([]byte, 22)...)),
+		"atomic fragment": chain(44, []byte{17, 0, 0, 0, 0, 0, 0, 9}),
 	} {
 		v, o := decode(t, data, pcap.LinkRaw)
 		if o != OK || string(v.Payload) != "data" || v.Key.PortA != 49152 && v.Key.PortB != 49152 {
 			t.Errorf("%s: outcome %d, %+v", name, o, v)
 		}
 	}
-	if _, o := decode(t, chain(44, []byte{17, 0, 0, 8, 0, 0, 0, 9}), pcap.LinkRaw); o != Fragment {
+	if _, o := decode(t, chain(44, []byte{17, 0, 0, 8, 0, 0, 0, 9}), pcap.LinkRaw); o != Held {
 		t.Errorf("later fragment: outcome %d", o)
 	}
 }
@@ -142,7 +79,7 @@ func TestOddPacketsHaveOneOutcome(t *testing.T) {
 		"IPv4 cut":            {tcp[:19], pcap.LinkRaw, Malformed},
 		"header of 16 bytes":  {edit(0, 0x44), pcap.LinkRaw, Malformed},
 		"length below header": {edit(2, 0, 19), pcap.LinkRaw, Malformed},
-		"later fragment":      {edit(6, 0, 1), pcap.LinkRaw, Fragment},
+		"later fragment":      {edit(6, 0, 1), pcap.LinkRaw, Held},
 		"TCP cut":             {tcp[:39], pcap.LinkRaw, Malformed},
 		"TCP offset 16":       {edit(32, 0x40), pcap.LinkRaw, Malformed},
 		"IPv6 header cut":     {append([]byte{0x60}, make([]byte, 38)...), pcap.LinkRaw, Malformed},
@@ -161,7 +98,7 @@ func TestCutPacketsCountByWireLength(t *testing.T) {
 	t.Parallel()
 	ip := pcapgen.Segment{Src: client4, Dst: server4, Payload: make([]byte, 1000)}.IP()
 	var v View
-	if o := Decode(&v, &pcap.Packet{Data: ip[:60], WireLen: uint32(len(ip)), Link: pcap.LinkRaw}); o != OK {
+	if o := NewDecoder(DefaultConfig()).Decode(&v, &pcap.Packet{Data: ip[:60], WireLen: uint32(len(ip)), Link: pcap.LinkRaw}); o != OK {
 		t.Fatalf("outcome %d", o)
 	}
 	if !v.Truncated || v.Length != 1000 || len(v.Payload) != 20 || v.Bytes != 1040 {
@@ -178,11 +115,9 @@ func TestOffloadFramesTakeTheirLengthFromTheFrame(t *testing.T) {
 	}
 }
 
-// TestDecodeAgreesWithGopacket compares with an independent decoder on every
-// Ethernet packet of the corpus.
-func TestDecodeAgreesWithGopacket(t *testing.T) {
-	t.Parallel()
-	var compared, different int
+// eachCapture calls begin for every capture of the corpus and packet for each packet in it.
+func eachCapture(t *testing.T, begin func(path string), packet func(p *pcap.Packet)) {
+	t.Helper()
 	err := filepath.WalkDir(corpus.Dir(t), func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
@@ -197,42 +132,100 @@ func TestDecodeAgreesWithGopacket(t *testing.T) {
 			return nil // no capture: expected results lie beside the captures
 		}
 		defer r.Close()
+		begin(path)
 		var b pcap.Block
 		for r.ReadBlock(&b) == nil {
 			for i := range b.Packets {
-				if p := &b.Packets[i]; p.Link == pcap.LinkEthernet && i%7 == 0 {
-					compared++
-					if why := disagreement(p); why != "" {
-						different++
-						if different <= 10 {
-							t.Logf("%s: %s", path, why)
-						}
-					}
-				}
+				packet(&b.Packets[i])
 			}
 		}
 		return nil
 	})
-	if err != nil && !errors.Is(err, io.EOF) {
+	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestDecodeAgreesWithGopacket compares with an independent decoder on every
+// seventh Ethernet packet of the corpus.
+func TestDecodeAgreesWithGopacket(t *testing.T) {
+	t.Parallel()
+	var n, compared, different int
+	var name string
+	dec := NewDecoder(DefaultConfig())
+	eachCapture(t, func(path string) { name = path }, func(p *pcap.Packet) {
+		if n++; p.Link != pcap.LinkEthernet || n%7 != 0 {
+			return
+		}
+		compared++
+		if why := disagreement(dec, p); why != "" {
+			different++
+			if different <= 10 {
+				t.Logf("%s: %s", name, why)
+			}
+		}
+	})
 	t.Logf("%d packets compared, %d differ", compared, different)
 	if different > 0 {
 		t.Errorf("%d of %d packets decoded differently", different, compared)
 	}
 }
 
+// TestCorpusIsAccountedFor decodes every packet of the corpus, one decoder for each capture.
+func TestCorpusIsAccountedFor(t *testing.T) {
+	t.Parallel()
+	var (
+		d       *Decoder
+		c       tally
+		v       View
+		steered uint64
+		tunnels = map[string]int{}
+		all     Stats
+		sum     tally
+	)
+	finish := func() {
+		if d != nil {
+			c.check(t, d)
+			d.Flush()
+			c.check(t, d)
+			all.Add(d.Stats())
+			sum.read, sum.inFlows, sum.notIP, sum.malformed, sum.refused = sum.read+c.read, sum.inFlows+c.inFlows, sum.notIP+c.notIP, sum.malformed+c.malformed, sum.refused+c.refused
+		}
+	}
+	eachCapture(t, func(string) {
+		finish()
+		d, c = NewDecoder(DefaultConfig()), tally{}
+	}, func(p *pcap.Packet) {
+		o := d.Decode(&v, p)
+		c.count(o, &v)
+		checkView(t, d, &v, p, o)
+		if o == OK {
+			if v.Key.Tunnel != 0 {
+				tunnels[v.Key.Tunnel.String()]++
+			}
+			if _, ok := Steer(p); ok {
+				steered++
+			}
+		}
+	})
+	finish()
+	t.Logf("%+v, %d steered, %+v, tunnels %v", sum, steered, all, tunnels)
+	if sum.read == 0 || all.Reassembled == 0 || len(tunnels) < 4 || steered*10 < sum.inFlows*9 {
+		t.Error("the corpus has more than that")
+	}
+}
+
 // disagreement says how gopacket sees a packet differently.
-func disagreement(p *pcap.Packet) string {
+func disagreement(d *Decoder, p *pcap.Packet) string {
 	var v View
-	o := Decode(&v, p)
+	o := NewDecoder(DefaultConfig()).Decode(&v, p)
 	pkt := gopacket.NewPacket(p.Data, layers.LayerTypeEthernet, gopacket.DecodeOptions{Lazy: true, NoCopy: true})
 	var src, dst netip.AddrPort
 	switch n := pkt.NetworkLayer().(type) {
 	case *layers.IPv4:
-		src, dst = ends(n.SrcIP, n.DstIP)
+		src, dst = addresses(n.SrcIP, n.DstIP)
 	case *layers.IPv6:
-		src, dst = ends(n.SrcIP, n.DstIP)
+		src, dst = addresses(n.SrcIP, n.DstIP)
 	default:
 		if o == OK {
 			return "a flow where there is no IP"
@@ -269,7 +262,7 @@ func disagreement(p *pcap.Packet) string {
 	return ""
 }
 
-func ends(src, dst []byte) (netip.AddrPort, netip.AddrPort) {
+func addresses(src, dst []byte) (netip.AddrPort, netip.AddrPort) {
 	a, _ := netip.AddrFromSlice(src)
 	b, _ := netip.AddrFromSlice(dst)
 	return netip.AddrPortFrom(a, 0), netip.AddrPortFrom(b, 0)
@@ -289,21 +282,8 @@ func tunnelled(p gopacket.Packet) bool {
 func TestDecodeDoesNotAllocate(t *testing.T) {
 	p := &pcap.Packet{Data: pcapgen.Ethernet(pcapgen.Segment{Src: client4, Dst: server4, Payload: make([]byte, 99)}.IP()), Link: pcap.LinkEthernet}
 	var v View
-	if n := testing.AllocsPerRun(100, func() { Decode(&v, p) }); n != 0 {
+	dec := NewDecoder(DefaultConfig())
+	if n := testing.AllocsPerRun(100, func() { dec.Decode(&v, p) }); n != 0 {
 		t.Errorf("Decode allocates %v times, want 0", n)
 	}
-}
-
-func FuzzDecode(f *testing.F) {
-	seg := pcapgen.Segment{Src: client6, Dst: server6, Payload: []byte("x")}.IP()
-	f.Add(pcapgen.Ethernet(seg, 5), uint16(pcap.LinkEthernet), uint32(0))
-	f.Add(seg, uint16(pcap.LinkRaw), uint32(2000))
-	f.Add(append(make([]byte, 14), 8, 0), uint16(pcap.LinkSLL), uint32(0))
-	f.Fuzz(func(t *testing.T, b []byte, link uint16, wire uint32) {
-		var v View
-		p := &pcap.Packet{Data: b, WireLen: max(uint32(len(b)), wire%(1<<20)), Link: pcap.LinkType(link)}
-		if Decode(&v, p) == OK && (int(v.Length) < len(v.Payload) || v.Key == (flow.Key{})) {
-			t.Errorf("%+v", v)
-		}
-	})
 }

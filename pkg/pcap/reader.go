@@ -3,17 +3,20 @@ package pcap
 import (
 	"bufio"
 	"bytes"
-	"compress/gzip"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"math/bits"
+	"strings"
 
+	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 )
 
 const (
-	blockSize = 1 << 20
+	// blockSize is read at once: little enough to stay in a core's second cache.
+	blockSize = 1 << 18
 	// maxRecord bounds one record. Frames of segmentation offload stay far below.
 	maxRecord = 1 << 20
 	// zstdMemory bounds the window of a compressed file.
@@ -59,12 +62,36 @@ type Reader struct {
 	off    int64  // of rest in the input
 	err    error  // reported once the packets before it are delivered
 
-	order    binary.ByteOrder
-	nanos    bool // pcap: fraction is ns
-	headLen  int  // pcap: bytes of a record header
-	link     LinkType
-	ifaces   []iface
+	swap bool // numbers are big-endian
+	classic
+	ifaces   []iface // pcapng: of the section
+	lost     uint64  // pcapng: packets that earlier sections say were lost
+	skip     int64   // pcapng: bytes to come of a block that is left out
 	lastTime int64
+}
+
+func (p *Reader) u16(b []byte) uint16 {
+	v := binary.LittleEndian.Uint16(b)
+	if p.swap {
+		v = bits.ReverseBytes16(v)
+	}
+	return v
+}
+
+func (p *Reader) u32(b []byte) uint32 {
+	v := binary.LittleEndian.Uint32(b)
+	if p.swap {
+		v = bits.ReverseBytes32(v)
+	}
+	return v
+}
+
+func (p *Reader) u64(b []byte) uint64 {
+	v := binary.LittleEndian.Uint64(b)
+	if p.swap {
+		v = bits.ReverseBytes64(v)
+	}
+	return v
 }
 
 // NewReader recognises format and compression of r. The error wraps ErrFormat
@@ -110,22 +137,47 @@ func (p *Reader) decompress(r io.Reader) (io.Reader, error) {
 		return nil, p.fail(0, err)
 	}
 	whole := io.MultiReader(bytes.NewReader(magic[:n]), r)
+	number := binary.LittleEndian.Uint32(magic[:])
 	switch {
 	case n >= 2 && magic[0] == 0x1f && magic[1] == 0x8b:
-		z, err := gzip.NewReader(bufio.NewReaderSize(whole, 1<<18))
+		z, err := gzip.NewReader(bufio.NewReaderSize(whole, 1<<16))
 		if err != nil {
-			return nil, p.fail(0, fmt.Errorf("gzip: %w", err))
+			return nil, p.fail(0, explain("gzip", err))
 		}
-		return z, nil
-	case n == 4 && binary.LittleEndian.Uint32(magic[:]) == 0xfd2fb528:
+		return &compressed{"gzip", z}, nil
+	case n == 4 && (number == 0xfd2fb528 || number&^15 == 0x184d2a50): // a frame, or one to be skipped
 		z, err := zstd.NewReader(whole, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(zstdMemory))
 		if err != nil {
-			return nil, p.fail(0, fmt.Errorf("zstd: %w", err))
+			return nil, p.fail(0, explain("zstd", err))
 		}
 		p.closer = z.Close
-		return z, nil
+		return &compressed{"zstd", z}, nil
 	}
 	return whole, nil
+}
+
+// compressed names the format in what goes wrong with it.
+type compressed struct {
+	format string
+	r      io.Reader
+}
+
+func (c *compressed) Read(b []byte) (int, error) {
+	n, err := c.r.Read(b)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = explain(c.format, err)
+	}
+	return n, err
+}
+
+func explain(format string, err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return fmt.Errorf("%s input is cut: %w", format, io.ErrUnexpectedEOF)
+	}
+	if strings.HasPrefix(err.Error(), format) {
+		return err
+	}
+	return fmt.Errorf("%s: %w", format, err)
 }
 
 // ReadBlock replaces the contents of b by the next packets, at least one. It
@@ -141,31 +193,38 @@ func (p *Reader) ReadBlock(b *Block) error {
 	}
 	b.buf = append(b.buf[:0], p.rest...)
 	p.rest = p.rest[:0]
-	for done := 0; ; {
+	for {
 		if len(b.buf) == cap(b.buf) { // one record larger than the buffer
 			b.buf = append(make([]byte, 0, 2*cap(b.buf)), b.buf...)
 		}
 		n, err := p.in.Read(b.buf[len(b.buf):cap(b.buf)])
 		b.buf = b.buf[:len(b.buf)+n]
-		used, perr := p.parse(b.buf[done:], b)
-		done += used
+		used := int(min(p.skip, int64(len(b.buf))))
+		p.skip -= int64(used)
 		p.off += int64(used)
+		taken, perr := p.parse(b.buf[used:], b)
+		used += taken
+		p.off += int64(taken)
+		rest := b.buf[used:]
 		switch {
 		case perr != nil:
 			p.err = perr
-		case errors.Is(err, io.EOF) && done < len(b.buf):
-			p.err = p.fail(p.off, fmt.Errorf("cut: %d bytes of an incomplete record: %w", len(b.buf)-done, io.ErrUnexpectedEOF))
+		case errors.Is(err, io.EOF) && p.skip > 0:
+			p.err = p.fail(p.off, fmt.Errorf("cut: %d bytes of a block are missing: %w", p.skip, io.ErrUnexpectedEOF))
+		case errors.Is(err, io.EOF) && len(rest) > 0:
+			p.err = p.fail(p.off, fmt.Errorf("cut: %d bytes of an incomplete record: %w", len(rest), io.ErrUnexpectedEOF))
 		case err != nil && !errors.Is(err, io.EOF):
-			p.err = p.fail(p.off+int64(len(b.buf)-done), err)
+			p.err = p.fail(p.off+int64(len(rest)), err)
 		case err != nil:
 			p.err = io.EOF
 		}
-		if p.err != nil || len(b.Packets) > 0 {
-			p.rest = append(p.rest, b.buf[done:]...)
-			if len(b.Packets) > 0 {
-				return nil
-			}
+		if len(b.Packets) > 0 {
+			p.rest = append(p.rest, rest...)
+			return nil
+		}
+		if p.err != nil {
 			return p.err
 		}
+		b.buf = b.buf[:copy(b.buf, rest)]
 	}
 }

@@ -13,10 +13,10 @@ import (
 	"golang.org/x/term"
 
 	"trench/pkg/app"
-	"trench/pkg/assemble"
 	"trench/pkg/config"
 	"trench/pkg/export"
 	"trench/pkg/features"
+	"trench/pkg/filter"
 	"trench/pkg/record"
 	"trench/pkg/scoring"
 	"trench/pkg/service"
@@ -36,30 +36,57 @@ type analyzeFlags struct {
 
 // reading are the flags of every command that reads captures.
 type reading struct {
-	config  string
-	workers int
+	config     string
+	workers    int
+	filter     string
+	dedup      time.Duration
+	continuous bool
 }
+
+// dedupWindow is the window of --dedup without a value: copies from the ports of
+// one switch come much closer together.
+const dedupWindow = 10 * time.Millisecond
 
 func (r *reading) register(cmd *cobra.Command) {
 	cmd.Flags().IntVar(&r.workers, "workers", runtime.GOMAXPROCS(0), "goroutines that build flows")
 	cmd.Flags().StringVar(&r.config, "config", "", "YAML `file` with limits and time-outs under the key capture")
+	cmd.Flags().StringVar(&r.filter, "filter", "", "take only packets that match an `expression` as of tcpdump, as in 'tcp port 443'")
+	cmd.Flags().DurationVar(&r.dedup, "dedup", 0, "leave out copies of a packet that come within a `time` (10ms when none is given)")
+	cmd.Flags().Lookup("dedup").NoOptDefVal = dedupWindow.String()
+	cmd.Flags().BoolVar(&r.continuous, "continuous", false, "let flows go on from one file to the next")
 }
 
 // captureFile is the configuration file of commands that read captures.
 type captureFile struct {
-	Capture assemble.Config `yaml:"capture"`
+	Capture app.Config `yaml:"capture"`
 }
 
 // load returns the capture configuration.
-func (r *reading) load() (assemble.Config, error) {
+func (r *reading) load() (app.Config, error) {
 	if r.workers < 1 {
-		return assemble.Config{}, usage(fmt.Errorf("--workers: %d is below 1", r.workers))
+		return app.Config{}, usage(fmt.Errorf("--workers: %d is below 1", r.workers))
 	}
-	c := captureFile{Capture: assemble.DefaultConfig()}
+	c := captureFile{Capture: app.DefaultConfig()}
 	if err := config.Load(r.config, &c); err != nil {
-		return assemble.Config{}, usage(err)
+		return app.Config{}, usage(err)
 	}
-	return c.Capture, usage(config.Section("capture", c.Capture.Validate()))
+	if err := c.Capture.Validate(); err != nil {
+		return app.Config{}, usage(config.Section("capture", err))
+	}
+	if r.filter != "" {
+		if _, err := filter.Parse(r.filter); err != nil {
+			return app.Config{}, usage(fmt.Errorf("--filter: %w", err))
+		}
+		c.Capture.Filter = r.filter
+	}
+	if r.dedup != 0 {
+		c.Capture.Dedup.Window = r.dedup
+		if err := c.Capture.Dedup.Validate(); err != nil {
+			return app.Config{}, usage(fmt.Errorf("--dedup: %w", err))
+		}
+	}
+	c.Capture.Continuous = c.Capture.Continuous || r.continuous
+	return c.Capture, nil
 }
 
 func newAnalyzeCommand() *cobra.Command {
@@ -74,6 +101,7 @@ Results go to stdout, progress and the summary to stderr. The exit code is 3 whe
 could not be read to its end; everything else was processed then.`,
 		Example: `  trench analyze capture.pcap
   trench analyze -o flows.ndjson -o flows.parquet captures/
+  trench analyze --filter 'net 192.0.2.0/24 and not port 22' --dedup captures/
   tcpdump -w - | trench analyze -o - - | jq .tls_sni`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -114,7 +142,7 @@ func (f *analyzeFlags) run(ctx context.Context, paths []string, stdin io.Reader,
 			return usage(err)
 		}
 	}
-	out, err := openOutputs(f.outputs, stdout)
+	out, err := openOutputs(f.outputs, stdout, export.Create)
 	if err != nil {
 		return err
 	}
@@ -146,10 +174,10 @@ type outputs struct {
 	stdout bool // one of them is standard output
 }
 
-func openOutputs(paths []string, stdout io.Writer) (*outputs, error) {
+func openOutputs(paths []string, stdout io.Writer, open func(string, io.Writer) (export.Writer, error)) (*outputs, error) {
 	o := &outputs{}
 	for _, p := range paths {
-		w, err := export.Create(p, stdout)
+		w, err := open(p, stdout)
 		if err != nil {
 			_ = o.close() // nothing was written yet
 			if errors.Is(err, export.ErrUnknownFormat) {
@@ -202,6 +230,9 @@ func withProgress(ctx context.Context, stderr io.Writer, read func() (int64, int
 func finish(s *app.Summary, err error, stderr io.Writer) error {
 	for _, f := range s.Faults {
 		fmt.Fprintf(stderr, "trench: %s\n", f)
+	}
+	if s.Lost > 0 {
+		fmt.Fprintf(stderr, "trench: %d packets were lost before they were written, as the captures say\n", s.Lost)
 	}
 	for _, l := range s.Links() {
 		fmt.Fprintf(stderr, "trench: %d packets refused: link type %s is not supported\n", s.RefusedLinks[l], l)

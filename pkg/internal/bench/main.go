@@ -1,116 +1,126 @@
-// Bench measures what each stage costs on one core, as a ratio to the bare
-// reader (pkg/internal/barereader) in the same run: CPU time of the whole
-// process, user and system, garbage collection included, median of several
-// rounds in which the bare reader and all stages take turns.
+// Bench measures what capture and the stages after it cost. Every mode prints
+// one table, from one run:
+//
+//	(none)        CPU time of each stage on one core, as a ratio to the bare
+//	              reader (pkg/internal/barereader)
+//	-concurrency  CPU time a packet with 4 times as many flows open at a time
+//	-workers      wall time of two workers on two cores against one
+//	-memory       bytes of an open flow in the flow table
+//	-flood        TLS connections in the middle of a flood of spoofed TCP SYNs
+//	-length       peak memory of a long input against a short one
+//	-all          all of them
+//
+// CPU time is that of the whole process, user and system, garbage collection
+// included: the median of several rounds in which what is compared takes turns.
+// Inputs are made from the corpus (make_bench.py there), once.
 //
 // Stages add up: "features" is reader, capture and features.
 package main
 
 import (
-	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"runtime"
 	"slices"
-	"text/tabwriter"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"trench/pkg/app"
-	"trench/pkg/assemble"
-	"trench/pkg/export"
-	"trench/pkg/features"
-	"trench/pkg/internal/barereader"
-	"trench/pkg/internal/corpus"
-	"trench/pkg/model"
-	"trench/pkg/pcap"
-	"trench/pkg/record"
 )
 
 func main() {
+	run := run
+	if len(os.Args) == 2 && os.Args[1] == childArg {
+		run = child
+	}
 	if err := run(os.Args[1:], os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-// stage is one line of the table.
-type stage struct {
-	name  string
-	limit float64 // times the bare reader, 0 for none
-	do    func(file string) (flows uint64, err error)
+// input is a little-endian Ethernet pcap file with µs.
+type input struct{ name, path string }
+
+// bench is what the modes share.
+type bench struct {
+	out    io.Writer
+	rounds int
+	inputs []input
+	flows  int // open flows of -memory
+	tls    int // open TLS flows of -memory
+	syns   int // of -flood
+	short  int // MB of -length
+	long   int // MB of -length
 }
 
 func run(args []string, out io.Writer) error {
+	b := bench{out: out}
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
-	file := fs.String("file", "", "little-endian Ethernet pcap file (default: made from the corpus)")
-	rounds := fs.Int("rounds", 5, "rounds that count; one more warms up")
+	file := fs.String("file", "", "little-endian Ethernet pcap file with µs to measure with, instead of made ones")
+	sources := fs.String("source", "conformance,train", "captures that files are made from")
 	packets := fs.Int("packets", 600_000, "packets of a made file")
-	source := fs.String("source", "conformance", "captures a file is made from: conformance or train")
+	all := fs.Bool("all", false, "every mode")
+	fs.IntVar(&b.rounds, "rounds", 7, "rounds that count; one more warms up")
+	fs.IntVar(&b.flows, "open", 1_000_000, "open flows of -memory")
+	fs.IntVar(&b.tls, "open-tls", 200_000, "open TLS flows of -memory")
+	fs.IntVar(&b.syns, "syns", 5_000_000, "SYNs of -flood")
+	fs.IntVar(&b.short, "short", 200, "MB of the short input of -length")
+	fs.IntVar(&b.long, "long", 2000, "MB of the long input of -length")
+	type mode struct {
+		name, usage string
+		do          func(*bench) error
+		on          bool
+	}
+	modes := []mode{
+		{"concurrency", "4 times the flows open at a time", (*bench).concurrency, false},
+		{"workers", "two workers against one", (*bench).workers, false},
+		{"memory", "bytes of an open flow", (*bench).memory, false},
+		{"flood", "TLS in a flood of SYNs", (*bench).flood, false},
+		{"length", "peak memory by length of the input", (*bench).length, false},
+	}
+	for i := range modes {
+		fs.BoolVar(&modes[i].on, modes[i].name, false, modes[i].usage)
+	}
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
-	runtime.GOMAXPROCS(1)
-	if *file == "" {
-		var err error
-		if *file, err = makeFile(*source, *packets); err != nil {
-			return err
+	if *file != "" {
+		b.inputs = []input{{"file", *file}}
+	} else {
+		for _, s := range strings.Split(*sources, ",") {
+			path, err := makeFile(s, *packets)
+			if err != nil {
+				return err
+			}
+			b.inputs = append(b.inputs, input{s, path})
 		}
 	}
-	bundle, err := model.Default(features.Default())
-	if err != nil {
-		return err
+	if *all || !slices.ContainsFunc(modes, func(m mode) bool { return m.on }) {
+		modes = append([]mode{{"stages", "", (*bench).stages, true}}, modes...)
 	}
-	stages := []stage{
-		{"bare reader (mmap)", 0, func(f string) (uint64, error) { r, err := barereader.Read(f); return r.Flows, err }},
-		{"reader", 0, readOnly},
-		{"capture", 6, func(f string) (uint64, error) { return analyze(f, app.StageCapture, nil, false) }},
-		{"features", 0, func(f string) (uint64, error) { return analyze(f, app.StageFeatures, nil, false) }},
-		{"scoring", 0, func(f string) (uint64, error) { return analyze(f, app.StageScoring, bundle, false) }},
-		{"output (NDJSON)", 15, func(f string) (uint64, error) { return analyze(f, app.StageScoring, bundle, true) }},
-	}
-	cpu := make([][]time.Duration, len(stages))
-	flows := make([]uint64, len(stages))
-	for round := range *rounds + 1 {
-		for i, s := range stages {
-			runtime.GC()
-			before := cpuTime()
-			if flows[i], err = s.do(*file); err != nil {
-				return fmt.Errorf("%s: %w", s.name, err)
-			}
-			if round > 0 {
-				cpu[i] = append(cpu[i], cpuTime()-before)
+	for _, m := range modes {
+		if m.on || *all {
+			if err := m.do(&b); err != nil {
+				return fmt.Errorf("%s: %w", m.name, err)
 			}
 		}
 	}
-	bare, err := barereader.Read(*file)
-	if err != nil {
-		return err
+	return nil
+}
+
+// table prints rows, the first of which are headings, as Markdown with a title.
+func (b *bench) table(title string, rows [][]string) error {
+	line := func(cells []string) string { return "| " + strings.Join(cells, " | ") + " |\n" }
+	rule := slices.Repeat([]string{"---:"}, len(rows[0]))
+	out := "\n" + title + "\n\n" + line(rows[0]) + line(rule)
+	for _, r := range rows[1:] {
+		out += line(r)
 	}
-	info, err := os.Stat(*file)
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(out, "%s: %d packets, %.1f MB; one core, CPU time, median of %d\n\n", filepath.Base(*file), bare.Packets, float64(info.Size())/1e6, *rounds)
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "up to\tCPU ms\tpackets/s\tMB/s\tflows\tflows/s\t× bare\tlimit\t")
-	base := median(cpu[0])
-	for i, s := range stages {
-		m := median(cpu[i])
-		limit := ""
-		if s.limit > 0 {
-			limit = fmt.Sprintf("≤ %g", s.limit)
-		}
-		fmt.Fprintf(w, "%s\t%.1f\t%.2f M\t%.0f\t%d\t%.0f k\t%.2f\t%s\t\n", s.name, m.Seconds()*1e3, float64(bare.Packets)/m.Seconds()/1e6,
-			float64(info.Size())/m.Seconds()/1e6, flows[i], float64(flows[i])/m.Seconds()/1e3, m.Seconds()/base.Seconds(), limit)
-	}
-	return w.Flush()
+	_, err := io.WriteString(b.out, out)
+	return err
 }
 
 func median(d []time.Duration) time.Duration {
@@ -118,91 +128,46 @@ func median(d []time.Duration) time.Duration {
 	return d[len(d)/2]
 }
 
-func cpuTime() time.Duration {
+func usage(who int) (cpu time.Duration, err error) {
 	var u unix.Rusage
-	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
-		panic(err) // cannot happen for this process
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	err = unix.Getrusage(who, &u)
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano()), err
 }
 
-func readOnly(file string) (uint64, error) {
-	f, err := os.Open(file)
-	if err != nil {
-		return 0, err
-	}
-	defer f.Close()
-	r, err := pcap.NewReader(f, file)
-	if err != nil {
-		return 0, err
-	}
-	defer r.Close()
-	var b pcap.Block
-	for err == nil {
-		err = r.ReadBlock(&b)
-	}
-	if !errors.Is(err, io.EOF) {
-		return 0, err
-	}
-	return 0, nil
-}
-
-func analyze(file string, last app.Stage, bundle *model.Bundle, write bool) (uint64, error) {
-	a := &app.Analysis{Capture: assemble.DefaultConfig(), Features: features.DefaultConfig(), Workers: 1, Last: last, Bundle: bundle,
-		Rows: func([]*record.Record) error { return nil }}
-	if write {
-		path := filepath.Join(os.TempDir(), "trench-bench.ndjson")
-		out, err := export.Create(path, nil)
-		if err != nil {
-			return 0, err
-		}
-		defer os.Remove(path)
-		a.Rows = out.Write
-		sum, err := a.Run(context.Background(), []string{file})
-		return sum.Flows, errors.Join(err, out.Close())
-	}
-	sum, err := a.Run(context.Background(), []string{file})
-	return sum.Flows, err
-}
-
-// makeFile makes a capture of any size from small real ones, once.
-func makeFile(source string, packets int) (string, error) {
-	shared, err := corpus.Find()
-	if err != nil {
-		return "", fmt.Errorf("the benchmark captures are made from the corpus: %w", err)
-	}
-	dir, err := corpus.Unpack()
-	if err != nil {
-		return "", err
-	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return "", err
-	}
-	out := filepath.Join(cache, "trench", fmt.Sprintf("bench-%s-%d.pcap", source, packets))
-	if _, err := os.Stat(out); err == nil {
-		return out, nil
-	}
-	folders := []string{"protocol-tests"}
-	if source == "train" {
-		folders = []string{"benign", "malware", "mixed"}
-	}
-	args := []string{filepath.Join(shared, "make_bench.py"), "-o", out + ".part", "--packets", fmt.Sprint(packets)}
-	for _, f := range folders {
-		err := filepath.WalkDir(filepath.Join(dir, f), func(path string, d os.DirEntry, err error) error {
-			if err == nil && d.Type().IsRegular() {
-				args = append(args, path)
+// rotate runs all of do in turns, and returns for each the median CPU and wall
+// time.
+func (b *bench) rotate(do ...func() error) (cpu, wall []time.Duration, err error) {
+	cpus, walls := make([][]time.Duration, len(do)), make([][]time.Duration, len(do))
+	for round := range b.rounds + 1 {
+		for i, f := range do {
+			collect()
+			before, err := usage(unix.RUSAGE_SELF)
+			start := time.Now()
+			if err == nil {
+				err = f()
 			}
-			return err
-		})
-		if err != nil {
-			return "", err
+			took := time.Since(start)
+			after, err2 := usage(unix.RUSAGE_SELF)
+			if err := errors.Join(err, err2); err != nil {
+				return nil, nil, err
+			}
+			if round > 0 {
+				cpus[i], walls[i] = append(cpus[i], after-before), append(walls[i], took)
+			}
 		}
 	}
-	cmd := exec.Command("python3", args...)
-	cmd.Stderr = os.Stderr
-	if err := cmd.Run(); err != nil {
-		return "", fmt.Errorf("make_bench.py: %w", err)
+	for i := range do {
+		cpu, wall = append(cpu, median(cpus[i])), append(wall, median(walls[i]))
 	}
-	return out, os.Rename(out+".part", out)
+	return cpu, wall, nil
 }
+
+func perPacket(d time.Duration, packets uint64) string {
+	return fmt.Sprintf("%.0f", float64(d.Nanoseconds())/float64(packets))
+}
+
+func millions(n uint64, d time.Duration) string {
+	return fmt.Sprintf("%.2f M", float64(n)/d.Seconds()/1e6)
+}
+
+func ratio(a, b time.Duration) string { return fmt.Sprintf("%.2f", a.Seconds()/b.Seconds()) }

@@ -19,8 +19,8 @@ const root = "../../.."
 // those below its own folder. What is not listed belongs to no layer and makes
 // the test fail, so that a new package finds its place.
 var layers = [][]string{
-	{"pkg/flow", "pkg/tlswire", "pkg/dnswire", "pkg/httpwire", "pkg/certificate", "pkg/pcap", "pkg/config", "pkg/obs", "schemas"},
-	{"pkg/record", "pkg/packet", "pkg/fingerprint"},
+	{"pkg/flow", "pkg/tlswire", "pkg/dnswire", "pkg/httpwire", "pkg/certificate", "pkg/pcap", "pkg/config", "pkg/obs", "pkg/dedup", "pkg/watch", "pkg/privilege", "schemas"},
+	{"pkg/record", "pkg/packet", "pkg/filter", "pkg/afpacket", "pkg/fingerprint"},
 	{"pkg/wire"},
 	{"pkg/assemble", "pkg/features", "pkg/model", "pkg/labels", "pkg/bus", "pkg/store"},
 	{"pkg/scoring", "pkg/export", "pkg/terminal", "pkg/stage"},
@@ -40,12 +40,12 @@ var only = map[string][]string{
 	"github.com/google/gopacket":             {"pkg/packet", "pkg/internal", "pkg/fingerprint", "pkg/tlswire"},
 	"github.com/parquet-go/parquet-go":       {"pkg/export", "pkg/internal"},
 	"github.com/spf13/cobra":                 {"services"},
-	"github.com/prometheus/client_golang":    {"pkg/obs", "pkg/service", "pkg/stage", "pkg/store", "pkg/bus", "services", "pkg/internal"},
+	"github.com/prometheus/client_golang":    {"pkg/obs", "pkg/service", "pkg/stage", "pkg/store", "pkg/bus", "pkg/app", "services", "pkg/internal"},
 	"google.golang.org/protobuf":             {"pkg/wire", "pkg/internal"},
 	"github.com/ebitengine/purego":           {"deploy/local/chserver"},
 	"github.com/compose-spec/compose-go/v2":  {"deploy"},
 	"github.com/twmb/franz-go":               {"pkg/bus", "pkg/stage", "pkg/internal"}, // in tests
-	"unsafe":                                 {"deploy/local/chserver", "pkg/wire/trenchv1"},
+	"unsafe":                                 {"deploy/local/chserver", "pkg/wire/trenchv1", "pkg/afpacket", "pkg/privilege", "pkg/internal/netlab"},
 	"reflect":                                {"pkg/wire", "pkg/config", "pkg/record", "pkg/export", "pkg/features", "pkg/store", "pkg/internal", "services"},
 }
 
