@@ -41,6 +41,7 @@ type conn struct {
 	queries    uint32 // of DNS, not answered yet
 	class      class
 	client     uint8 // side
+	opener     uint8 // side that sent the first packet
 	app        flow.App
 	truncated  bool
 }

@@ -24,9 +24,7 @@ func (t *Table) fill(c *conn, reason flow.EndReason) {
 		}
 	}
 	f.VLAN = vlan
-	if c.resolution == nil && t.cfg.LateAnswers {
-		c.resolution = t.dns.lookup(&c.key, c.client == sideA, c.first)
-	}
+	t.resolveLate(c)
 	if c.resolution != nil {
 		f.Resolution, f.ResolutionAge = c.resolution.message, c.first-c.resolution.time
 	}

@@ -2,6 +2,7 @@ package assemble
 
 import (
 	"net/netip"
+	"time"
 
 	"trench/pkg/dnswire"
 	"trench/pkg/flow"
@@ -29,19 +30,29 @@ type pair struct {
 type resolutions struct {
 	age     int64 // ns
 	limit   int
-	byPair  map[pair]*resolution
+	byPair  map[pair]named
+	late    bool    // keep the answers before the last one
 	order   []asked // ring, in order of arrival
 	at, n   int     // its oldest entry, and how many there are
 	dropped uint64  // given up before their age
 }
+
+// named is the response that named an address last, and with late those before it.
+type named struct {
+	res    *resolution
+	before *named
+}
+
+// history is how many responses of one pair are kept for late look-ups.
+const history = 32
 
 type asked struct {
 	pair pair
 	res  *resolution
 }
 
-func newResolutions(limit int, age int64) resolutions {
-	return resolutions{age: age, limit: limit, byPair: make(map[pair]*resolution)}
+func newResolutions(limit int, age int64, late bool) resolutions {
+	return resolutions{age: age, limit: limit, late: late, byPair: make(map[pair]named)}
 }
 
 func (r *resolutions) clear() {
@@ -94,7 +105,20 @@ func (r *resolutions) put(p pair, res *resolution) {
 	if r.n == len(r.order) {
 		r.grow()
 	}
-	r.byPair[p] = res
+	n := named{res: res}
+	if last, ok := r.byPair[p]; ok && r.late {
+		n.before = &last
+		end := &n
+		for range history {
+			if end = end.before; end == nil {
+				break
+			}
+		}
+		if end != nil {
+			end.before = nil
+		}
+	}
+	r.byPair[p] = n
 	r.order[(r.at+r.n)%len(r.order)] = asked{p, res}
 	r.n++
 }
@@ -110,7 +134,7 @@ func (r *resolutions) grow() {
 // forget gives up the oldest answer.
 func (r *resolutions) forget() {
 	old := &r.order[r.at]
-	if r.byPair[old.pair] == old.res {
+	if r.byPair[old.pair].res == old.res {
 		delete(r.byPair, old.pair)
 	}
 	*old = asked{}
@@ -135,15 +159,38 @@ func (r *resolutions) lookup(k *flow.Key, forward bool, first int64) *resolution
 	if !forward {
 		p.client, p.server = p.server, p.client
 	}
-	res := r.byPair[p]
-	if res == nil { // the first packet may be the server's
+	n, ok := r.byPair[p]
+	if !ok { // the first packet may be the server's
 		p.client, p.server = p.server, p.client
-		res = r.byPair[p]
+		n = r.byPair[p]
 	}
-	if res == nil || first-res.time > r.age || first < res.time {
-		return nil
+	for ; n.res != nil; n = *n.before {
+		if first >= n.res.time {
+			if first-n.res.time > r.age {
+				return nil
+			}
+			return n.res
+		}
+		if n.before == nil {
+			return nil
+		}
 	}
-	return res
+	return nil
+}
+
+// lateFor is how long after its first packet each packet of a flow looks for late
+// answers.
+const lateFor = int64(time.Second)
+
+// resolveLate looks for an answer that came after the flow's first packet although
+// it is older: other tables tell theirs late.
+func (t *Table) resolveLate(c *conn) {
+	if !t.cfg.LateAnswers {
+		return
+	}
+	if late := t.dns.lookup(&c.key, c.opener == sideA, c.first); late != nil && (c.resolution == nil || late.time > c.resolution.time) {
+		c.resolution = late
+	}
 }
 
 // Learn remembers the addresses of a DNS response that another table accounts

@@ -96,7 +96,7 @@ type Table struct {
 func New(cfg Config, emit func(*flow.Flow)) *Table {
 	return &Table{
 		cfg: cfg, source: new(Source), emit: emit, index: newIndex(), idle: idleTimes(cfg),
-		dns: newResolutions(cfg.DNSAnswers, int64(cfg.DNSAge)),
+		dns: newResolutions(cfg.DNSAnswers, int64(cfg.DNSAge), cfg.LateAnswers),
 	}
 }
 
@@ -131,6 +131,9 @@ func (t *Table) Add(v *packet.View) {
 			if l := &t.lists[c.class]; l.tail != c {
 				l.remove(c)
 				l.push(c)
+			}
+			if at-c.first < lateFor {
+				t.resolveLate(c)
 			}
 			if at != v.Time {
 				shifted := *v
@@ -212,7 +215,8 @@ func (t *Table) open(v *packet.View, hash uint64, ordinal uint32) *conn {
 	c.source.open.Add(1)
 	c.first, c.last, c.reported, c.ordinal = v.Time, v.Time, v.Time, ordinal
 	c.class = classOf(v.Key.Protocol)
-	c.client = uint8(sideOf(v))
+	c.opener = uint8(sideOf(v))
+	c.client = c.opener
 	c.resolution = t.dns.lookup(&v.Key, v.Forward, v.Time)
 	t.index.put(c)
 	t.lists[c.class].push(c)

@@ -174,34 +174,40 @@ func move(frame []byte, n byte) {
 	}
 }
 
-// lengthen writes the file again and again, one after the other in time and
-// with addresses of its own each time, until about size bytes are written. Time
-// is stretched so that reach bytes last longer than any time-out: the number of
-// open flows has settled by then.
+// lengthen writes the beginning of the file again and again, one after the other
+// in time and with addresses of its own each time, until about size bytes are
+// written. What is repeated fits into reach bytes twice, so that inputs of reach
+// bytes and more have the same traffic. Time is stretched so that reach bytes last
+// longer than any time-out: the number of open flows has settled by then.
 func (in input) lengthen(w io.Writer, size, reach int) error {
 	b, err := in.read()
 	if err != nil {
 		return err
 	}
-	first, last, written := int64(-1), int64(0), fileHead
+	first, last, unit, written := int64(-1), int64(0), fileHead, fileHead
+	full := errors.New("enough")
 	err = eachRecord(b, func(r []byte) error {
+		if unit+len(r) > (reach-fileHead)/2 {
+			return full
+		}
+		unit += len(r)
 		if first < 0 {
 			first = micros(r)
 		}
 		last = max(last, micros(r))
 		return nil
 	})
-	if err != nil {
+	if err != nil && !errors.Is(err, full) {
 		return err
 	}
+	b = b[:unit]
 	const long = int64(900e6) // µs
-	stretch := long/((last-first)*int64(reach)/int64(len(b))+1) + 1
+	stretch := long/((last-first)*int64(reach)/int64(unit)+1) + 1
 	out := bufio.NewWriterSize(w, 1<<18)
 	if _, err := out.Write(b[:fileHead]); err != nil {
 		return err
 	}
 	var buf []byte
-	full := errors.New("enough")
 	for n := 0; n < 256; n++ {
 		err := eachRecord(b, func(r []byte) error {
 			if written += len(r); written > size {

@@ -460,6 +460,7 @@ func build(t *testing.T, root string, names ...string) string {
 		args = append(args, "./services/"+n)
 	}
 	cmd := exec.CommandContext(t.Context(), "go", args...)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // as released
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("go %v: %v\n%s", args, err, out)
