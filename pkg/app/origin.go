@@ -104,8 +104,8 @@ func (c *Capture) runInterface(ctx context.Context, o Origin, log *slog.Logger) 
 	name, expr := o.Interface.Interface, c.Config.Filter
 	var program []bpf.RawInstruction
 	if expr != "" {
-		// The kernel filters: what does not match is not even counted.
-		c.Config.Filter = ""
+		// The kernel leaves out most of what does not match, so it is not even counted;
+		// what had a VLAN tag is decided here.
 		kind, err := afpacket.KindOf(name)
 		if err == nil {
 			program, err = filter.CompileLive(expr, kind.Filter)

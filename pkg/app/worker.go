@@ -58,11 +58,12 @@ func (f *front) post() {
 // worker owns a flow table.
 type worker struct {
 	front
-	id    int
-	c     *Capture
-	dup   *dedup.Window // nil: nothing is a duplicate
-	table *assemble.Table
-	err   error // of Emit or Flush
+	id      int
+	c       *Capture
+	dup     *dedup.Window // nil: nothing is a duplicate
+	table   *assemble.Table
+	err     error // of Emit or Flush
+	touched byte  // by touch, for no use
 }
 
 func (c *Capture) worker(id, of int) *worker {

@@ -57,6 +57,7 @@ type payload struct {
 	sequence entries   // lengths positive from side A
 	tls      *tlsState // nil until a side speaks TLS
 	listed   [2]uint8  // entries of each side
+	written  bool      // by the pool, for no other use
 }
 
 // half is what is kept of one side's payload.

@@ -209,6 +209,7 @@ func (h *head) body(c *conn, t *Table, side int, b []byte) {
 type tlsState struct {
 	records entries
 	listed  [2]uint8
+	written bool // by the pool, for no other use
 	side    [2]tlsHalf
 }
 

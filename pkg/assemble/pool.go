@@ -30,22 +30,38 @@ func (p *pool) conn() *conn {
 	return new(conn)
 }
 
+// slab is how many are made at a time. The first access to memory that is fresh
+// from the system must be a write: a read maps the page of zeros, which the write
+// after it has to replace, on all cores. Counters are read first, so a
+// byte of each is written beforehand; none is longer than a page.
+const slab = 32
+
 func (p *pool) payload() *payload {
-	if n := len(p.payloads); n > 0 {
-		d := p.payloads[n-1]
-		p.payloads = p.payloads[:n-1]
-		return d
+	if len(p.payloads) == 0 {
+		made := make([]payload, slab)
+		for i := range made {
+			made[i].written = true
+			p.payloads = append(p.payloads, &made[i])
+		}
 	}
-	return new(payload)
+	n := len(p.payloads)
+	d := p.payloads[n-1]
+	p.payloads = p.payloads[:n-1]
+	return d
 }
 
 func (p *pool) tls() *tlsState {
-	if n := len(p.states); n > 0 {
-		s := p.states[n-1]
-		p.states = p.states[:n-1]
-		return s
+	if len(p.states) == 0 {
+		made := make([]tlsState, slab)
+		for i := range made {
+			made[i].written = true
+			p.states = append(p.states, &made[i])
+		}
 	}
-	return new(tlsState)
+	n := len(p.states)
+	s := p.states[n-1]
+	p.states = p.states[:n-1]
+	return s
 }
 
 // release takes back a flow and all that it holds.

@@ -12,5 +12,6 @@
 // "mpls" and "pppoes" move the offsets of everything that stands behind them. As
 // in libpcap a load beyond the captured bytes rejects the packet, even under
 // "not"; ports are those of first fragments; tcp[…] and its like mean IPv4.
-// Names are not looked up, but for well-known ports and protocols.
+// Names are not looked up, but for well-known ports and protocols. In sums % and ^
+// rank as in C; libpcap gives them no rank.
 package filter

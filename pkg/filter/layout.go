@@ -19,6 +19,8 @@ const (
 	etherMPLS  = 0x8847
 	etherPPPoE = 0x8864
 	etherPPPoD = 0x8863
+	// maxLength is the largest type that is a length (IEEE 802.3).
+	maxLength = 1500
 )
 
 const (
@@ -45,8 +47,6 @@ type layout struct {
 	naming naming
 	typ    uint32 // offset of the type
 	net    uint32 // offset of the network header
-	vlans  int    // passed so far
-	labels int
 }
 
 func layoutOf(link pcap.LinkType) (layout, error) {
@@ -158,27 +158,18 @@ func (l *layout) group(protocol, what string) (node, error) {
 		return and(l.carries(etherIPv4), test{code: []bpf.Instruction{load(l.net+16, 1)}, op: jumpGreaterOrEqual, val: 224}), nil
 	case protocol == "ip6" && what == "multicast":
 		return and(l.carries(etherIPv6), equal(l.net+24, 1, 255)), nil
-	case protocol == "ip":
-		return nil, fmt.Errorf("the netmask is not known, so %q can not be told", "ip broadcast")
+	case protocol == "ip": // the netmask is not known, so those of all networks
+		return and(l.carries(etherIPv4), or(equal(l.net+16, 4, 0), equal(l.net+16, 4, 0xffffffff))), nil
 	}
 	return nil, fmt.Errorf("%q has no %s", protocol, what)
 }
 
-func (l *layout) vlan(id *uint32, live bool) (node, error) {
+func (l *layout) vlan(id *uint32) (node, error) {
 	if err := l.ethernet(); err != nil || l.naming != byEtherType {
 		if err == nil {
 			err = fmt.Errorf("no VLAN tag can be behind MPLS or PPPoE")
 		}
 		return nil, err
-	}
-	l.vlans++
-	if live && l.vlans == 1 { // in the auxiliary data
-		present := test{code: []bpf.Instruction{bpf.LoadExtension{Num: bpf.ExtVLANTagPresent}}, op: jumpEqual, val: 1}
-		if id == nil {
-			return present, nil
-		}
-		tag := []bpf.Instruction{bpf.LoadExtension{Num: bpf.ExtVLANTag}, bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: 0xfff}}
-		return and(present, test{code: tag, op: jumpEqual, val: *id}), nil
 	}
 	n := or(equal(l.typ, 2, etherVLAN), equal(l.typ, 2, etherQinQ), equal(l.typ, 2, etherOld))
 	if id != nil {

@@ -27,11 +27,10 @@ type parser struct {
 	depth  int
 	last   qualifiers // of the value before
 	lay    layout
-	live   bool
 	end    int // length of the expression
 }
 
-func parse(expr string, link pcap.LinkType, live bool) (node, error) {
+func parse(expr string, link pcap.LinkType) (node, error) {
 	tokens, err := lex(expr)
 	if err != nil {
 		return nil, err
@@ -43,7 +42,7 @@ func parse(expr string, link pcap.LinkType, live bool) (node, error) {
 	if len(tokens) == 0 {
 		return always(true), nil
 	}
-	p := &parser{tokens: tokens, lay: lay, live: live, end: len(expr)}
+	p := &parser{tokens: tokens, lay: lay, end: len(expr)}
 	n, err := p.expression()
 	if err == nil && p.i < len(p.tokens) {
 		err = p.unexpected("the end, and or or")
@@ -68,18 +67,35 @@ func (p *parser) take(text string) bool {
 	return false
 }
 
-func (p *parser) fail(at int, err error) error { return fmt.Errorf("at %d: %w", at, err) }
+// positioned is an error with its place in the expression.
+type positioned struct {
+	at  int
+	err error
+}
+
+func (e *positioned) Error() string { return fmt.Sprintf("at %d: %v", e.at, e.err) }
+
+func (e *positioned) Unwrap() error { return e.err }
+
+// fail says where an error is, unless that is known.
+func (p *parser) fail(at int, err error) error {
+	var known *positioned
+	if errors.As(err, &known) {
+		return err
+	}
+	return &positioned{at, err}
+}
 
 func (p *parser) unexpected(wanted string) error {
 	if p.i >= len(p.tokens) {
-		return fmt.Errorf("at %d: expected %s, found the end", p.end, wanted)
+		return p.fail(p.end, fmt.Errorf("expected %s, found the end", wanted))
 	}
-	return fmt.Errorf("at %d: expected %s, found %q", p.tokens[p.i].at, wanted, p.tokens[p.i].text)
+	return p.fail(p.tokens[p.i].at, fmt.Errorf("expected %s, found %q", wanted, p.tokens[p.i].text))
 }
 
 func (p *parser) enter() error {
 	if p.depth++; p.depth > maxDepth {
-		return fmt.Errorf("at %d: nested more than %d deep", p.tokens[min(p.i, len(p.tokens)-1)].at, maxDepth)
+		return p.fail(p.tokens[min(p.i, len(p.tokens)-1)].at, fmt.Errorf("nested more than %d deep", maxDepth))
 	}
 	return nil
 }
@@ -123,7 +139,9 @@ func (p *parser) term() (node, error) {
 		return n, err
 	}
 	if p.take("(") {
+		last := p.last
 		n, err := p.expression()
+		p.last = last
 		if err == nil && !p.take(")") {
 			err = p.unexpected(`")"`)
 		}
@@ -234,6 +252,14 @@ func (p *parser) primitive() (node, error) {
 		return p.value(q)
 	case bare:
 		return nil, p.unexpected("a primitive")
+	case p.peek(0) == "not" && (q.direction != "" || q.typ != ""):
+		p.i++
+		if !p.isValue() {
+			return nil, p.unexpected("a value")
+		}
+		p.last = q
+		n, err := p.value(q)
+		return not{n}, err
 	case p.peek(0) == "(" && (q.direction != "" || q.typ != ""):
 		p.i++
 		p.last = q
@@ -281,7 +307,7 @@ func (p *parser) number(limit uint32) (uint32, error) {
 		return 0, p.unexpected("a number")
 	}
 	if n > uint64(limit) {
-		return 0, fmt.Errorf("at %d: %d is above %d", p.tokens[p.i].at, n, limit)
+		return 0, p.fail(p.tokens[p.i].at, fmt.Errorf("%d is above %d", n, limit))
 	}
 	p.i++
 	return uint32(n), nil
@@ -311,7 +337,7 @@ func (p *parser) encapsulation(what string) (node, error) {
 	}
 	switch what {
 	case "vlan":
-		return p.lay.vlan(id, p.live)
+		return p.lay.vlan(id)
 	case "mpls":
 		return p.lay.mpls(id)
 	}

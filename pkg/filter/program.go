@@ -20,25 +20,31 @@ type Program struct{ raw []bpf.RawInstruction }
 // Compile turns an expression into a program for packets of a link type. An empty
 // expression takes all.
 func Compile(expr string, link pcap.LinkType) (*Program, error) {
-	return compile(expr, link, false)
+	n, err := parse(expr, link)
+	if err != nil {
+		return nil, fmt.Errorf("filter %q: %w", short(expr), err)
+	}
+	return build(expr, n)
 }
 
 // CompileLive turns an expression into a program for a packet socket on a link
-// type. It differs from that for a file in "vlan": the kernel has taken the outer
-// tag out of the packet.
+// type. The kernel has taken the outer VLAN tag out of a packet before the program
+// sees it, so the program lets every packet that had one pass: the rest is for
+// Match, once the tag is back in its place.
 func CompileLive(expr string, link pcap.LinkType) ([]bpf.RawInstruction, error) {
-	p, err := compile(expr, link, true)
+	n, err := parse(expr, link)
+	if err != nil {
+		return nil, fmt.Errorf("filter %q: %w", short(expr), err)
+	}
+	tagged := test{code: []bpf.Instruction{bpf.LoadExtension{Num: bpf.ExtVLANTagPresent}}, op: jumpEqual, val: 1}
+	p, err := build(expr, either{tagged, n})
 	if err != nil {
 		return nil, err
 	}
 	return p.raw, nil
 }
 
-func compile(expr string, link pcap.LinkType, live bool) (*Program, error) {
-	n, err := parse(expr, link, live)
-	if err != nil {
-		return nil, fmt.Errorf("filter %q: %w", short(expr), err)
-	}
+func build(expr string, n node) (*Program, error) {
 	code := assemble(n)
 	if len(code) > maxProgram {
 		return nil, fmt.Errorf("filter %q: %d instructions are more than %d", short(expr), len(code), maxProgram)
@@ -83,6 +89,9 @@ func Parse(expr string) (*Set, error) {
 
 // Match reports whether a packet matches.
 func (s *Set) Match(p *pcap.Packet) bool {
+	if s.expr == "" {
+		return true
+	}
 	v, ok := s.programs.Load(p.Link)
 	if !ok {
 		program, err := Compile(s.expr, p.Link)
@@ -144,7 +153,7 @@ func (p *Program) Match(data []byte, wireLen uint32) bool {
 			default:
 				off := uint64(ins.K)
 				if mode == modeIND {
-					off += uint64(x)
+					off = uint64(ins.K + x)
 				}
 				n := uint64(4)
 				switch ins.Op & 0x18 {

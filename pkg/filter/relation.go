@@ -103,6 +103,9 @@ func pair(left, right sum) (sum, error) {
 	if cell >= 16 {
 		return sum{}, fmt.Errorf("the sum needs more than 16 cells")
 	}
+	if len(left.code)+len(right.code) > maxProgram {
+		return sum{}, fmt.Errorf("the sum is longer than %d instructions", maxProgram)
+	}
 	code := append([]bpf.Instruction{}, left.instructions()...)
 	code = append(code, bpf.StoreScratch{Src: bpf.RegA, N: cell})
 	// The right side uses cells below this one only.
@@ -146,6 +149,9 @@ func (p *parser) sum(above int) (sum, error) {
 
 func combine(left sum, op string, right sum) (sum, error) {
 	alu := operations[op]
+	if len(left.code) > maxProgram {
+		return sum{}, fmt.Errorf("the sum is longer than %d instructions", maxProgram)
+	}
 	if right.constant {
 		if right.val == 0 && (op == "/" || op == "%") {
 			return sum{}, fmt.Errorf("division by zero")

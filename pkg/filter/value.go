@@ -309,6 +309,10 @@ func (p *parser) proto(q qualifiers, text string) (node, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%q is no protocol of the link", text)
 		}
+		if n <= maxLength && p.lay.naming == byEtherType { // a length: IEEE 802.2, whose first byte names the protocol
+			length := not{test{code: []bpf.Instruction{load(p.lay.typ, 2)}, op: jumpGreater, val: maxLength}}
+			return and(length, equal(p.lay.net, 1, uint32(n))), nil
+		}
 		return p.lay.carries(uint32(n)), nil
 	case "", "ip", "ip6":
 		n, ok := number()

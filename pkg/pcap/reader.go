@@ -16,7 +16,7 @@ import (
 
 const (
 	// blockSize is read at once: little enough to stay in a core's second cache.
-	blockSize = 1 << 18
+	blockSize = 1 << 17
 	// maxRecord bounds one record. Frames of segmentation offload stay far below.
 	maxRecord = 1 << 20
 	// zstdMemory bounds the window of a compressed file.

@@ -36,6 +36,7 @@ import (
 
 	"trench/pkg/afpacket"
 	"trench/pkg/app"
+	"trench/pkg/filter"
 	"trench/pkg/flow"
 	"trench/pkg/internal/corpus"
 	"trench/pkg/internal/netlab"
@@ -502,7 +503,7 @@ func TestASensorCountsEveryPacketOfAnInterface(t *testing.T) {
 	}{{"--pps=50000", 1}, {"--pps=100000", 2}, {"--pps=200000", 4}, {"--pps=400000", 8}, {"--topspeed", 20}} {
 		option := step.option
 		lab := netlab.New(t, netlab.Options{MTU: 9000, Quiet: true})
-		s := startSensor(t, bin, lab)
+		s := startSensor(t, bin, lab, "")
 		sent, rate := tcpreplay(t, lab, capture, option, fmt.Sprint("--loop=", step.loops))
 		counts := s.stop(t)
 		read, lost := counts["packets"], counts["lost"]
@@ -522,6 +523,51 @@ func TestASensorCountsEveryPacketOfAnInterface(t *testing.T) {
 		}
 	}
 	t.Logf("trench run, all stages, sender on the same machine:\n%s", table.String())
+}
+
+// TestAnInterfaceIsFilteredAsAFileIs has the kernel run a filter on replayed packets,
+// some of which have VLAN tags.
+func TestAnInterfaceIsFilteredAsAFileIs(t *testing.T) {
+	t.Parallel()
+	netlab.Need(t, "tcpreplay")
+	bin := filepath.Join(build(t, repository(t), "trench"), "trench")
+	path := filepath.Join(t.TempDir(), "replay.pcap")
+	var packets []pcapgen.Packet
+	for i := range 3000 {
+		src, dst := netip.AddrPortFrom(netip.MustParseAddr("192.0.2.1"), uint16(10_000+i%7)), netip.AddrPortFrom(netip.MustParseAddr("198.51.100.1"), uint16(440+i%5))
+		ip := pcapgen.UDP(src, dst, make([]byte, 30+i%900))
+		if i%3 == 0 {
+			ip = pcapgen.Segment{Src: src, Dst: dst, Seq: uint32(i), Flags: pcapgen.ACK, Payload: make([]byte, 30+i%900)}.IP()
+		}
+		var tags []uint16
+		for range i % 4 % 3 {
+			tags = append(tags, uint16(5+i%2))
+		}
+		packets = append(packets, pcapgen.Packet{Time: 1e18 + int64(i), Data: pcapgen.Ethernet(ip, tags...)})
+	}
+	if err := os.WriteFile(path, pcapgen.Classic{Order: binary.LittleEndian, Link: 1}.File(packets), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, expr := range []string{"tcp port 443", "not tcp", "vlan 5 and udp", "vlan and vlan", "len > 500 and not vlan"} {
+		set, err := filter.Parse(expr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := 0
+		for _, p := range packets {
+			if set.Match(&pcap.Packet{Data: p.Data, WireLen: uint32(len(p.Data)), Link: pcap.LinkEthernet}) {
+				want++
+			}
+		}
+		lab := netlab.New(t, netlab.Options{Quiet: true})
+		s := startSensor(t, bin, lab, expr)
+		tcpreplay(t, lab, path, "--pps=20000")
+		counts := s.stop(t)
+		if got := counts["packets"] - counts["filtered"]; int(got) != want || want == 0 || counts["lost"] != 0 {
+			t.Errorf("%s: %.0f packets pass, %.0f lost, %d of the file match", expr, got, counts["lost"], want)
+		}
+		t.Logf("%s: %d of %d pass; the kernel left out %.0f, the sensor %.0f", expr, want, len(packets), float64(len(packets))-counts["packets"], counts["filtered"])
+	}
 }
 
 type sensorProcess struct {
@@ -548,12 +594,12 @@ func (l *lockedBuffer) String() string {
 }
 
 // startSensor starts `trench run` in the client's namespace and waits until it captures.
-func startSensor(t *testing.T, bin string, lab *netlab.Lab) *sensorProcess {
+func startSensor(t *testing.T, bin string, lab *netlab.Lab, filter string) *sensorProcess {
 	t.Helper()
 	dir := t.TempDir()
 	config := filepath.Join(dir, "sensor.yaml")
-	text := fmt.Sprintf("sensor: lab\ninput:\n  interface: {name: %s}\n  user: nobody\noutput:\n  files: [%s]\nhttp: {listen: \"127.0.0.1:0\"}\n",
-		lab.Client.Interface, filepath.Join(dir, "flows.ndjson"))
+	text := fmt.Sprintf("sensor: lab\ninput:\n  interface: {name: %s}\n  user: nobody\ncapture: {filter: %q}\noutput:\n  files: [%s]\nhttp: {listen: \"127.0.0.1:0\"}\n",
+		lab.Client.Interface, filter, filepath.Join(dir, "flows.ndjson"))
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
