@@ -93,3 +93,62 @@ func TestWhatTheBusRefusesBecomesADeadLetter(t *testing.T) {
 		t.Errorf("%d flows and %d dead letters, want 2 and 1", n, dead)
 	}
 }
+
+func TestAFullQueueDropsFlowsAndCountsThem(t *testing.T) {
+	t.Parallel()
+	b := memory.NewBroker(1)
+	reg := prometheus.NewRegistry()
+	s := &sender{producer: b.NewProducer(), metrics: newMetrics(reg), queue: make(chan []bus.Record, 2)}
+	const n = 5*batchRecords + 7
+	for i := range n {
+		if err := s.add(t.Context(), &flow.Flow{ID: flow.ID{byte(i), byte(i >> 8)}}); err != nil {
+			t.Fatal(err)
+		}
+		if i%100 == 0 { // as every second: what fits waits
+			if err := s.flush(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	waiting := len(s.batch)
+	for range s.queue {
+		if len(s.queue) == 0 {
+			break
+		}
+	}
+	dropped := 0.0
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == "trench_capture_flows_dropped_total" {
+			dropped = f.GetMetric()[0].GetCounter().GetValue()
+		}
+	}
+	if dropped == 0 || int(dropped)+waiting >= n || int(dropped)%batchRecords != 0 {
+		t.Errorf("%.0f dropped, %d waiting, of %d", dropped, waiting, n)
+	}
+}
+
+func TestAQueueIsDrainedAfterCapture(t *testing.T) {
+	t.Parallel()
+	b := memory.NewBroker(1)
+	s := &sender{producer: b.NewProducer(), metrics: newMetrics(nil), queue: make(chan []bus.Record, 2)}
+	done := make(chan error, 1)
+	go func() { done <- s.drain(t.Context()) }()
+	const n = batchRecords + 7
+	for i := range n {
+		if err := s.add(t.Context(), &flow.Flow{ID: flow.ID{byte(i), byte(i >> 8)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.flushLast()
+	close(s.queue)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if got := len(b.Records(wire.TopicFlows)); got != n {
+		t.Errorf("%d flows sent, want %d", got, n)
+	}
+}

@@ -503,7 +503,7 @@ func TestASensorCountsEveryPacketOfAnInterface(t *testing.T) {
 	}{{"--pps=50000", 1}, {"--pps=100000", 2}, {"--pps=200000", 4}, {"--pps=400000", 8}, {"--topspeed", 20}} {
 		option := step.option
 		lab := netlab.New(t, netlab.Options{MTU: 9000, Quiet: true})
-		s := startSensor(t, bin, lab, "")
+		s := startSensor(t, bin, lab.Client, "")
 		sent, rate := tcpreplay(t, lab, capture, option, fmt.Sprint("--loop=", step.loops))
 		counts := s.stop(t)
 		read, lost := counts["packets"], counts["lost"]
@@ -548,7 +548,7 @@ func TestAnInterfaceIsFilteredAsAFileIs(t *testing.T) {
 	if err := os.WriteFile(path, pcapgen.Classic{Order: binary.LittleEndian, Link: 1}.File(packets), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, expr := range []string{"tcp port 443", "not tcp", "vlan 5 and udp", "vlan and vlan", "len > 500 and not vlan"} {
+	for _, expr := range []string{"tcp port 443", "not tcp", "vlan 6 and udp", "vlan and vlan", "len > 500 and not vlan"} {
 		set, err := filter.Parse(expr)
 		if err != nil {
 			t.Fatal(err)
@@ -560,13 +560,16 @@ func TestAnInterfaceIsFilteredAsAFileIs(t *testing.T) {
 			}
 		}
 		lab := netlab.New(t, netlab.Options{Quiet: true})
-		s := startSensor(t, bin, lab, expr)
+		// Who sends has the tags in the frame, who receives beside it.
+		sender, receiver := startSensor(t, bin, lab.Client, expr), startSensor(t, bin, lab.Server, expr)
 		tcpreplay(t, lab, path, "--pps=20000")
-		counts := s.stop(t)
-		if got := counts["packets"] - counts["filtered"]; int(got) != want || want == 0 || counts["lost"] != 0 {
-			t.Errorf("%s: %.0f packets pass, %.0f lost, %d of the file match", expr, got, counts["lost"], want)
+		for name, s := range map[string]*sensorProcess{"sender": sender, "receiver": receiver} {
+			counts := s.stop(t)
+			if got := counts["packets"] - counts["filtered"]; int(got) != want || want == 0 || counts["lost"] != 0 {
+				t.Errorf("%s, %s: %.0f packets pass, %.0f lost, %d of the file match", expr, name, got, counts["lost"], want)
+			}
+			t.Logf("%s, %s: %d of %d pass; the kernel left out %.0f, the sensor %.0f", expr, name, want, len(packets), float64(len(packets))-counts["packets"], counts["filtered"])
 		}
-		t.Logf("%s: %d of %d pass; the kernel left out %.0f, the sensor %.0f", expr, want, len(packets), float64(len(packets))-counts["packets"], counts["filtered"])
 	}
 }
 
@@ -593,17 +596,17 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-// startSensor starts `trench run` in the client's namespace and waits until it captures.
-func startSensor(t *testing.T, bin string, lab *netlab.Lab, filter string) *sensorProcess {
+// startSensor starts `trench run` in a namespace and waits until it captures.
+func startSensor(t *testing.T, bin string, at *netlab.Namespace, filter string) *sensorProcess {
 	t.Helper()
 	dir := t.TempDir()
 	config := filepath.Join(dir, "sensor.yaml")
 	text := fmt.Sprintf("sensor: lab\ninput:\n  interface: {name: %s}\n  user: nobody\ncapture: {filter: %q}\noutput:\n  files: [%s]\nhttp: {listen: \"127.0.0.1:0\"}\n",
-		lab.Client.Interface, filter, filepath.Join(dir, "flows.ndjson"))
+		at.Interface, filter, filepath.Join(dir, "flows.ndjson"))
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := &sensorProcess{cmd: lab.Client.Command(context.WithoutCancel(t.Context()), bin, "run", "-c", config)}
+	p := &sensorProcess{cmd: at.Command(context.WithoutCancel(t.Context()), bin, "run", "-c", config)}
 	p.cmd.Stderr = &p.stderr
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
