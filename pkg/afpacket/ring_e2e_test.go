@@ -491,7 +491,7 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	lab := netlab.New(t, netlab.Options{Quiet: true})
 	lab.Client.IP(t, "link", "set", lab.Client.Interface, "down")
-	for name, want := range map[string]string{"nothing0": "no such interface", lab.Client.Interface: "it is down"} {
+	for name, want := range map[string]string{"nothing0": "nothing0: interface is away: no such interface; there are client0, lo", lab.Client.Interface: "it is down"} {
 		err := lab.Client.Do(func() error { _, err := Open(testConfig(name), 2, nil, nil); return err })
 		if !errors.Is(err, ErrGone) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", name, err)

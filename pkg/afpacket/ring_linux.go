@@ -66,7 +66,7 @@ func Open(cfg Config, n int, program []bpf.RawInstruction, log *slog.Logger) ([]
 	}
 	socks, kind, err := openSockets(cfg, n, program)
 	if err != nil {
-		return nil, err
+		return nil, withChoice(err)
 	}
 	g := &group{cfg: cfg, program: program, kind: kind, log: log, rings: n, fresh: make([]*socket, n)}
 	rings := make([]*Ring, n)

@@ -4,6 +4,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -17,7 +20,10 @@ import (
 const (
 	frameSize  = 2048 // only checked by the kernel, blocks have no fixed frames
 	statusUser = 1    // the block is ours
+	maxListed  = 32   // interfaces that an error names
 )
+
+var errAbsent = fmt.Errorf("%w: no such interface", ErrGone)
 
 // socket is one packet socket with its ring.
 type socket struct {
@@ -43,7 +49,7 @@ func query(fd int, name string) (d device, err error) {
 	}
 	if err := unix.IoctlIfreq(fd, unix.SIOCGIFINDEX, ifr); err != nil {
 		if errors.Is(err, unix.ENODEV) {
-			err = fmt.Errorf("%w: no such interface", ErrGone)
+			err = errAbsent
 		}
 		return d, fmt.Errorf("interface %s: %w", name, err)
 	}
@@ -73,7 +79,28 @@ func KindOf(name string) (Kind, error) {
 	}
 	defer unix.Close(fd)
 	d, err := query(fd, name)
-	return d.kind, err
+	return d.kind, withChoice(err)
+}
+
+// withChoice adds the interfaces there are to an error about one that is not.
+func withChoice(err error) error {
+	if !errors.Is(err, errAbsent) {
+		return err
+	}
+	there, lerr := net.Interfaces()
+	if lerr != nil || len(there) == 0 {
+		return err
+	}
+	var names []string
+	for _, i := range there {
+		names = append(names, i.Name)
+	}
+	slices.Sort(names)
+	more := ""
+	if n := len(names) - maxListed; n > 0 {
+		names, more = names[:maxListed], fmt.Sprintf(" and %d more", n)
+	}
+	return fmt.Errorf("%w; there are %s%s", err, strings.Join(names, ", "), more)
 }
 
 // openSockets opens n sockets in order. Their filter is the last thing set, so

@@ -60,7 +60,7 @@ func (x *index) place(s slot) {
 func (x *index) grow() {
 	old := x.slots
 	x.slots = make([]slot, 2*len(old))
-	for i := 0; i < len(x.slots); i += firstSlots / 8 { // see slab
+	for i := 0; i < len(x.slots); i += firstSlots / 8 { // as in pool
 		x.slots[i].hash = 1
 	}
 	x.mask = uint64(len(x.slots) - 1)

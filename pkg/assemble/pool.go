@@ -30,15 +30,18 @@ func (p *pool) conn() *conn {
 	return new(conn)
 }
 
-// slab is how many are made at a time. The first access to memory that is fresh
-// from the system must be a write: a read maps the page of zeros, which the write
-// after it has to replace, on all cores. Counters are read first, so a
-// byte of each is written beforehand; none is longer than a page.
-const slab = 32
+// These many are made at a time, which fills 32 KiB. The first access to memory that
+// is fresh from the system must be a write: a read maps the page of zeros, which the
+// write after it has to replace, on all cores. Counters are read first, so a byte of
+// each is written beforehand; none is longer than a page.
+const (
+	payloadSlab = 31
+	stateSlab   = 48
+)
 
 func (p *pool) payload() *payload {
 	if len(p.payloads) == 0 {
-		made := make([]payload, slab)
+		made := make([]payload, payloadSlab)
 		for i := range made {
 			made[i].written = true
 			p.payloads = append(p.payloads, &made[i])
@@ -52,7 +55,7 @@ func (p *pool) payload() *payload {
 
 func (p *pool) tls() *tlsState {
 	if len(p.states) == 0 {
-		made := make([]tlsState, slab)
+		made := make([]tlsState, stateSlab)
 		for i := range made {
 			made[i].written = true
 			p.states = append(p.states, &made[i])
