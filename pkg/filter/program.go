@@ -41,7 +41,7 @@ func CompileLive(expr string, link pcap.LinkType) ([]bpf.RawInstruction, error) 
 	if err != nil {
 		return nil, err
 	}
-	return p.raw, nil
+	return p.Instructions(), nil
 }
 
 func build(expr string, n node) (*Program, error) {

@@ -410,7 +410,7 @@ func script(tb testing.TB, b []byte) {
 			data[i] = byte(len(b)) ^ byte(i) // differs from copy to copy
 		}
 		var p []byte
-		tooLong := at+n > maxDatagram
+		var tooLong bool
 		if version == 4 {
 			at &= 0x1fff * 8
 			tooLong = at+n+20 > maxDatagram

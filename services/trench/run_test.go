@@ -95,7 +95,7 @@ func TestRunReadsEachFileOfADirectoryOnce(t *testing.T) {
 	const flows = 136
 	watchUntil(t, config, rows, flows)
 	watchUntil(t, config, rows, flows) // nothing new after a restart
-	demo[28] ^= 1 // another capture, by a microsecond of the first packet's time
+	demo[28] ^= 1                      // another capture, by a microsecond of the first packet's time
 	drop("two.pcap")
 	watchUntil(t, config, rows, 2*flows)
 }
