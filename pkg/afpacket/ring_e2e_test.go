@@ -32,7 +32,7 @@ func testConfig(name string) Config {
 	c := DefaultConfig()
 	// Replay ends before reading begins: the blocks have to last that long on a busy
 	// machine, one for each 10 ms.
-	c.Interface, c.BlockSize, c.Blocks, c.BlockTimeout, c.PollInterval = name, 2 * minBlock, 256, 10*time.Millisecond, 50*time.Millisecond
+	c.Interface, c.BlockSize, c.Blocks, c.BlockTimeout, c.PollInterval = name, 2*minBlock, 256, 10*time.Millisecond, 50*time.Millisecond
 	return c
 }
 
