@@ -12,13 +12,14 @@ import (
 type Config struct {
 	Sensor string `yaml:"-"` // part of every flow_id
 
-	TCPIdle   time.Duration `yaml:"tcp_idle"`   // silence that ends a flow, by protocol
-	UDPIdle   time.Duration `yaml:"udp_idle"`   //
-	SCTPIdle  time.Duration `yaml:"sctp_idle"`  //
-	ICMPIdle  time.Duration `yaml:"icmp_idle"`  //
-	OtherIdle time.Duration `yaml:"other_idle"` //
-	Active    time.Duration `yaml:"active"`     // age between reports of an open flow
-	Linger    time.Duration `yaml:"linger"`     // silence that ends a flow after FIN both ways or RST
+	// The silence that ends a flow, by protocol.
+	TCPIdle   time.Duration `yaml:"tcp_idle"`
+	UDPIdle   time.Duration `yaml:"udp_idle"`
+	SCTPIdle  time.Duration `yaml:"sctp_idle"`
+	ICMPIdle  time.Duration `yaml:"icmp_idle"`
+	OtherIdle time.Duration `yaml:"other_idle"`
+	Active    time.Duration `yaml:"active"` // age between reports of an open flow
+	Linger    time.Duration `yaml:"linger"` // silence that ends a flow after FIN both ways or RST
 
 	MaxFlows       int           `yaml:"max_flows"`       // open flows; beyond it one is evicted
 	HandshakeBytes int           `yaml:"handshake_bytes"` // kept of each direction

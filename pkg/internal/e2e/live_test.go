@@ -573,27 +573,10 @@ func TestAnInterfaceIsFilteredAsAFileIs(t *testing.T) {
 	}
 }
 
+// sensorProcess is `trench run`.
 type sensorProcess struct {
 	cmd    *exec.Cmd
-	stderr lockedBuffer
-}
-
-// lockedBuffer is written by a process and read by a test.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(b)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
+	stderr logBuffer
 }
 
 // startSensor starts `trench run` in a namespace and waits until it captures.
