@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"sync/atomic"
 
 	"trench/pkg/assemble"
@@ -25,6 +26,7 @@ type Capture struct {
 	// each file of a queue: what was emitted must have arrived when it returns.
 	Flush func(worker int) error
 
+	log    *slog.Logger // of a sensor; nil: faults are in the summary only
 	filter *filter.Set
 	board  board
 	read   atomic.Int64 // bytes of the inputs
@@ -53,7 +55,10 @@ func (c *Capture) Run(ctx context.Context, paths []string) (*Summary, error) {
 	for _, in := range inputs {
 		c.total.Add(in.size)
 	}
-	sum := &Summary{Faults: faults}
+	sum := &Summary{}
+	for _, f := range faults {
+		c.fault(sum, f)
+	}
 	return sum, c.run(ctx, &listed{inputs: inputs}, sum)
 }
 
@@ -134,7 +139,7 @@ func (c *Capture) file(ctx context.Context, q Queue, sum *Summary, p pipeline, s
 		if l, ok := q.(*listed); ok && l.skippable(err) {
 			sum.Skipped++
 		} else {
-			sum.Faults = append(sum.Faults, Fault{path, err})
+			c.fault(sum, Fault{path, err})
 		}
 		return nil
 	}
@@ -148,7 +153,7 @@ func (c *Capture) file(ctx context.Context, q Queue, sum *Summary, p pipeline, s
 		b := p.block()
 		if err := r.ReadBlock(b); err != nil {
 			if !errors.Is(err, io.EOF) {
-				sum.Faults = append(sum.Faults, Fault{path, err})
+				c.fault(sum, Fault{path, err})
 			}
 			c.lost.Add(r.Dropped())
 			return nil
@@ -156,6 +161,20 @@ func (c *Capture) file(ctx context.Context, q Queue, sum *Summary, p pipeline, s
 		if err := p.take(b); err != nil {
 			return err
 		}
+	}
+}
+
+// maxFaults bounds what a sensor keeps of the faults it has logged: a directory may have new
+// ones for years.
+const maxFaults = 10_000
+
+// fault notes a path that could not be read, or not to its end.
+func (c *Capture) fault(sum *Summary, f Fault) {
+	if c.log != nil {
+		c.log.Error("input not read to its end", "path", f.Path, "err", f.Err)
+	}
+	if c.log == nil || len(sum.Faults) < maxFaults {
+		sum.Faults = append(sum.Faults, f)
 	}
 }
 

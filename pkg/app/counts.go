@@ -71,14 +71,19 @@ type board struct {
 }
 
 func (b *board) post(who any, c *Counts) {
-	snapshot := *c
-	snapshot.RefusedLinks = maps.Clone(c.RefusedLinks)
+	links := maps.Clone(c.RefusedLinks)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.posted == nil {
-		b.posted = make(map[any]*Counts)
+	posted := b.posted[who]
+	if posted == nil {
+		if b.posted == nil {
+			b.posted = make(map[any]*Counts)
+		}
+		posted = new(Counts)
+		b.posted[who] = posted
 	}
-	b.posted[who] = &snapshot
+	*posted = *c
+	posted.RefusedLinks = links
 }
 
 func (b *board) total() (sum Counts) {

@@ -86,6 +86,7 @@ func (o Origin) Workers(asked int) int {
 // RunOrigin takes packets from where o says, until it ends or ctx does. Faults of
 // files are logged as they are met.
 func (c *Capture) RunOrigin(ctx context.Context, o Origin, log *slog.Logger) (*Summary, error) {
+	c.log = log
 	switch {
 	case o.Live():
 		return c.runInterface(ctx, o, log)

@@ -49,7 +49,7 @@ const jobsInFlight = 32
 //
 // The reader hashes the endpoints of each packet out of its raw headers, and leaves
 // decoding to the worker that the hash names. What the hash can not be read from
-// that simply (fragments, tunnels, rare links) it decodes itself. Both directions of
+// that simply (fragments, tunnels, DNS answers, rare links) it decodes itself. Both directions of
 // a flow, whatever carries them, go to the same worker in the capture's order, so it
 // builds the same flows as a single worker would.
 type parallel struct {

@@ -40,31 +40,27 @@ const (
 )
 
 func (p *pool) payload() *payload {
-	if len(p.payloads) == 0 {
-		made := make([]payload, payloadSlab)
-		for i := range made {
-			made[i].written = true
-			p.payloads = append(p.payloads, &made[i])
-		}
-	}
-	n := len(p.payloads)
-	d := p.payloads[n-1]
-	p.payloads = p.payloads[:n-1]
-	return d
+	return take(&p.payloads, payloadSlab, func(d *payload) { d.written = true })
 }
 
 func (p *pool) tls() *tlsState {
-	if len(p.states) == 0 {
-		made := make([]tlsState, stateSlab)
+	return take(&p.states, stateSlab, func(s *tlsState) { s.written = true })
+}
+
+// take returns one of those that are free; when there is none, slab are made and
+// written to.
+func take[T any](free *[]*T, slab int, write func(*T)) *T {
+	if len(*free) == 0 {
+		made := make([]T, slab)
 		for i := range made {
-			made[i].written = true
-			p.states = append(p.states, &made[i])
+			write(&made[i])
+			*free = append(*free, &made[i])
 		}
 	}
-	n := len(p.states)
-	s := p.states[n-1]
-	p.states = p.states[:n-1]
-	return s
+	last := len(*free) - 1
+	x := (*free)[last]
+	*free = (*free)[:last]
+	return x
 }
 
 // release takes back a flow and all that it holds.

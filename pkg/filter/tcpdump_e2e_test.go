@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -316,24 +315,11 @@ var rareTypes = []uint16{etherVLAN, etherQinQ, etherOld, etherMPLS, etherPPPoE, 
 func gather(t *testing.T, dir string) (out map[pcap.LinkType][]pcapgen.Packet, captures, encapsulated int) {
 	t.Helper()
 	out = make(map[pcap.LinkType][]pcapgen.Packet)
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
-			return err
-		}
-		f, err := os.Open(path)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		r, err := pcap.NewReader(f, path)
-		if err != nil {
-			return nil // no capture
-		}
-		defer r.Close()
+	corpus.Captures(t, dir, func(_ string, r *pcap.Reader) bool {
 		captures++
 		var b pcap.Block
-		if err := r.ReadBlock(&b); err != nil {
-			return nil
+		if r.ReadBlock(&b) != nil {
+			return true
 		}
 		for i, p := range b.Packets {
 			if _, err := layoutOf(p.Link); err != nil || len(out[p.Link]) == perLink || p.Link == pcap.LinkCiscoHDLC {
@@ -349,11 +335,8 @@ func gather(t *testing.T, dir string) (out map[pcap.LinkType][]pcapgen.Packet, c
 			n := int64(len(out[p.Link]))
 			out[p.Link] = append(out[p.Link], pcapgen.Packet{Time: n * 1e9, Data: bytes.Clone(p.Data), Wire: int(p.WireLen)})
 		}
-		return nil
+		return true
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	return out, captures, encapsulated
 }
 

@@ -1,9 +1,6 @@
 package packet
 
 import (
-	"io/fs"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"trench/pkg/internal/corpus"
@@ -16,20 +13,7 @@ func sample(tb testing.TB) []pcap.Packet {
 	tb.Helper()
 	const perFile, all = 400, 100_000
 	var out []pcap.Packet
-	err := filepath.WalkDir(corpus.Dir(tb), func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || len(out) >= all {
-			return err
-		}
-		f, err := os.Open(path)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		r, err := pcap.NewReader(f, path)
-		if err != nil {
-			return nil // no capture: expected results lie beside the captures
-		}
-		defer r.Close()
+	corpus.Captures(tb, corpus.Dir(tb), func(_ string, r *pcap.Reader) bool {
 		for n := 0; n < perFile; {
 			var b pcap.Block
 			if r.ReadBlock(&b) != nil {
@@ -42,11 +26,8 @@ func sample(tb testing.TB) []pcap.Packet {
 				out = append(out, p)
 			}
 		}
-		return nil
+		return len(out) < all
 	})
-	if err != nil {
-		tb.Fatal(err)
-	}
 	return out
 }
 

@@ -3,10 +3,7 @@ package packet
 import (
 	"bytes"
 	"encoding/binary"
-	"io/fs"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/google/gopacket"
@@ -118,20 +115,7 @@ func TestOffloadFramesTakeTheirLengthFromTheFrame(t *testing.T) {
 // eachCapture calls begin for every capture of the corpus and packet for each packet in it.
 func eachCapture(t *testing.T, begin func(path string), packet func(p *pcap.Packet)) {
 	t.Helper()
-	err := filepath.WalkDir(corpus.Dir(t), func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		f, err := os.Open(path)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		r, err := pcap.NewReader(f, path)
-		if err != nil {
-			return nil // no capture: expected results lie beside the captures
-		}
-		defer r.Close()
+	corpus.Captures(t, corpus.Dir(t), func(path string, r *pcap.Reader) bool {
 		begin(path)
 		var b pcap.Block
 		for r.ReadBlock(&b) == nil {
@@ -139,11 +123,8 @@ func eachCapture(t *testing.T, begin func(path string), packet func(p *pcap.Pack
 				packet(&b.Packets[i])
 			}
 		}
-		return nil
+		return true
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 }
 
 // TestDecodeAgreesWithGopacket compares with an independent decoder on every

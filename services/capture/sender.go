@@ -69,9 +69,6 @@ func (s *settings) run(ctx context.Context, env *service.Env) error {
 		close(one.queue)
 	}
 	err = errors.Join(err, queued.Wait())
-	for _, f := range sum.Faults {
-		env.Log.Error("input not read to its end", "path", f.Path, "err", f.Err)
-	}
 	if stopped && !s.Input.Live() {
 		// A file that was not read to its end is read again, and its flows keep
 		// their ids, so what is unsent is not lost; but send it if that is quick.

@@ -16,7 +16,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"math/big"
 	"net"
 	"net/netip"
@@ -419,20 +418,7 @@ func gather(t *testing.T, path string, most int) int {
 	dir := corpus.Dir(t)
 	var packets []pcapgen.Packet
 	for _, folder := range []string{"protocol-tests", "benign"} {
-		err := filepath.WalkDir(filepath.Join(dir, folder), func(path string, d fs.DirEntry, err error) error {
-			if err != nil || !d.Type().IsRegular() || len(packets) >= most {
-				return err
-			}
-			f, err := os.Open(path)
-			if err != nil {
-				return err
-			}
-			defer f.Close()
-			r, err := pcap.NewReader(f, path)
-			if err != nil {
-				return nil // no capture
-			}
-			defer r.Close()
+		corpus.Captures(t, filepath.Join(dir, folder), func(_ string, r *pcap.Reader) bool {
 			var b pcap.Block
 			for r.ReadBlock(&b) == nil {
 				for _, p := range b.Packets {
@@ -441,11 +427,8 @@ func gather(t *testing.T, path string, most int) int {
 					}
 				}
 			}
-			return nil
+			return len(packets) < most
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
 	}
 	file := pcapgen.Classic{Order: binary.LittleEndian, Link: 1}.File(packets)
 	if err := os.WriteFile(path, file, 0o600); err != nil {
