@@ -60,7 +60,7 @@ func (o Origin) Validate() error {
 		}
 	}
 	if given != 1 {
-		errs = append(errs, fmt.Errorf("exactly one of paths, watch.directory and interface.name must be given, not %d", given))
+		errs = append(errs, fmt.Errorf("paths: exactly one of paths, watch.directory and interface.name must be given, not %d", given))
 	}
 	if o.Stay && len(o.Paths) == 0 {
 		errs = append(errs, errors.New("stay: goes with paths"))
