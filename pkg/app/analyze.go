@@ -75,6 +75,8 @@ func (a *Analysis) run(capture func(*Capture) (*Summary, error)) (*Summary, erro
 	}
 	c := &a.capture
 	c.Config, c.Workers, c.Stdin = a.Capture, a.Workers, a.Stdin
+	c.Config.HTTPContext = c.Config.HTTPContext || a.Features.WatchesHTTP()
+	c.Config.Openings = c.Config.Openings || a.Features.FoxIO
 	c.Emit = func(worker int, f *flow.Flow) error { return lines[worker].add(f) }
 	c.Flush = func(worker int) error { return lines[worker].flush() }
 	sum, err := capture(c)
@@ -99,7 +101,7 @@ func (a *Analysis) line() *line {
 		l.extractor = features.NewExtractor(a.Features)
 	}
 	if a.Last >= StageScoring {
-		l.scorer = scoring.New(a.Bundle, features.Default())
+		l.scorer = scoring.New(a.Bundle, a.Features.Schema())
 	}
 	return l
 }

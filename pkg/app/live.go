@@ -43,7 +43,7 @@ func (c *Capture) RunLive(ctx context.Context, source string, rings []Ring) (*Su
 	for id, ring := range rings {
 		w := c.worker(id, len(rings))
 		w.table.Begin(s)
-		l := &live{worker: w, inboxes: inboxes}
+		l := &live{worker: w, inboxes: inboxes, teaches: c.Config.Teaches}
 		g.Go(func() error { // ends with ctx
 			return l.run(ctx, ring, func() {
 				lost[id].Store(ring.Lost())
@@ -67,6 +67,7 @@ func (c *Capture) RunLive(ctx context.Context, source string, rings []Ring) (*Su
 type live struct {
 	*worker
 	inboxes []inbox // of all workers
+	teaches func(*packet.View) bool
 }
 
 func (l *live) run(ctx context.Context, ring Ring, note func()) error {
@@ -89,7 +90,7 @@ func (l *live) run(ctx context.Context, ring Ring, note func()) error {
 			if !l.decode(&v, &b.Packets[i]) {
 				continue
 			}
-			if len(l.inboxes) > 1 && assemble.IsDNSResponse(&v) {
+			if len(l.inboxes) > 1 && l.teaches(&v) {
 				l.tell(&v)
 			}
 			l.worker.take(&v)

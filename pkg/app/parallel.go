@@ -39,7 +39,7 @@ type refKind uint8
 const (
 	refPacket refKind = iota // not decoded yet
 	refView
-	refLearn // accounted for by another worker: only its DNS answers count
+	refLearn // accounted for by another worker, and worth knowing for all
 )
 
 // jobsInFlight bounds the blocks between reader and workers.
@@ -49,7 +49,7 @@ const jobsInFlight = 32
 //
 // The reader hashes the endpoints of each packet out of its raw headers, and leaves
 // decoding to the worker that the hash names. What the hash can not be read from
-// that simply (fragments, tunnels, DNS answers, rare links) it decodes itself. Both directions of
+// that simply (fragments, tunnels, DNS answers, rare links) it decodes itself; with http_context, everything. Both directions of
 // a flow, whatever carries them, go to the same worker in the capture's order, so it
 // builds the same flows as a single worker would.
 type parallel struct {
@@ -127,7 +127,7 @@ func (p *parallel) take(b *pcap.Block) error {
 	}
 	j.views, j.bytes = j.views[:0], j.bytes[:0]
 	for i := range b.Packets {
-		if spread, ok := packet.Steer(&b.Packets[i]); ok {
+		if spread, ok := packet.Steer(&b.Packets[i]); ok && !p.c.Config.HTTPContext {
 			to := p.worker(spread)
 			j.refs[to] = append(j.refs[to], ref{index: uint32(i)})
 			continue
@@ -161,7 +161,7 @@ func (p *parallel) decode(j *job, pkt *pcap.Packet) {
 	}
 	to := p.worker(v.Key.Spread())
 	j.refs[to] = append(j.refs[to], ref{index, refView})
-	if assemble.IsDNSResponse(v) {
+	if p.c.Config.Teaches(v) {
 		for other := range j.refs {
 			if other != to {
 				j.refs[other] = append(j.refs[other], ref{index, refLearn})

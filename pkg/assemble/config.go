@@ -29,7 +29,12 @@ type Config struct {
 	TotalPending   int           `yaml:"total_pending"`   // out of order, of all flows
 	DNSAnswers     int           `yaml:"dns_answers"`     // remembered addresses
 	DNSAge         time.Duration `yaml:"dns_age"`         // how long an answer counts
+	HTTPMessages   int           `yaml:"http_messages"`   // remembered, when http_context is set
 
+	// HTTPContext sums up for each flow what its client exchanged in HTTP before it.
+	HTTPContext bool `yaml:"http_context"`
+	// Openings keeps the window and options of TCP segments with SYN.
+	Openings bool `yaml:"tcp_openings"`
 	// Reports makes open flows be reported at the active time-out.
 	Reports bool `yaml:"-"`
 	// LateAnswers looks for the DNS answer that led to a flow once more when it is
@@ -43,7 +48,7 @@ func DefaultConfig() Config {
 		TCPIdle: 300 * time.Second, UDPIdle: 120 * time.Second, SCTPIdle: 120 * time.Second, ICMPIdle: 120 * time.Second,
 		OtherIdle: 120 * time.Second, Active: 300 * time.Second, Linger: 5 * time.Second,
 		MaxFlows: 1 << 18, HandshakeBytes: 16 << 10, TotalHandshake: 512 << 20, Datagrams: 16,
-		PendingBytes: 64 << 10, TotalPending: 64 << 20, DNSAnswers: 1 << 16, DNSAge: 5 * time.Minute,
+		PendingBytes: 64 << 10, TotalPending: 64 << 20, DNSAnswers: 1 << 16, DNSAge: 5 * time.Minute, HTTPMessages: 1 << 16,
 	}
 }
 
@@ -72,6 +77,7 @@ func (c Config) Validate() error {
 		{"pending_bytes", c.PendingBytes, 1, 1 << 30},
 		{"total_pending", c.TotalPending, 1, 1 << 40},
 		{"dns_answers", c.DNSAnswers, 1, 1 << 26},
+		{"http_messages", c.HTTPMessages, 1, 1 << 24},
 	} {
 		if n.value < n.min || n.value > n.max {
 			errs = append(errs, fmt.Errorf("%s: %d is not within %d and %d", n.name, n.value, n.min, n.max))

@@ -1,6 +1,7 @@
 package assemble
 
 import (
+	"encoding/binary"
 	"math/bits"
 
 	"trench/pkg/flow"
@@ -36,6 +37,9 @@ type conn struct {
 	tcp        tcpState
 	source     *Source
 	resolution *resolution
+	answers    flow.DNSContext
+	http       *flow.HTTPContext // when asked for
+	opening    *[2][]byte        // window and options of the segments with SYN, when asked for
 	ordinal    uint32
 	part       uint32
 	queries    uint32 // of DNS, not answered yet
@@ -43,7 +47,10 @@ type conn struct {
 	client     uint8 // side
 	opener     uint8 // side that sent the first packet
 	app        flow.App
+	before     flow.App // that TLS or DTLS came after
+	ttl        [2]uint8 // of each side's first packet
 	truncated  bool
+	tunnel     bool // an HTTP client has asked for one, or the server switches to another protocol
 }
 
 // counters is what is kept of a side that sent no payload.
@@ -56,6 +63,7 @@ type payload struct {
 	side     [2]half
 	sequence entries   // lengths positive from side A
 	tls      *tlsState // nil until a side speaks TLS
+	asked    requests  // of HTTP
 	listed   [2]uint8  // entries of each side
 	written  bool      // by the pool, for no other use
 }
@@ -64,6 +72,7 @@ type payload struct {
 type half struct {
 	packets, lengthSum, lengthSquares uint64
 	retransmitted, gaps               uint64
+	short                             uint64 // QUIC: packets with a short header
 	sizes                             [8]uint64
 	lengthMax                         uint32
 	datagrams                         uint16 // kept
@@ -77,6 +86,9 @@ type half struct {
 func (c *conn) account(t *Table, v *packet.View) (done bool) {
 	side := sideOf(v)
 	s := &c.side[side]
+	if s.packets == 0 {
+		c.ttl[side] = v.TTL()
+	}
 	s.packets += uint64(v.Packets)
 	s.bytes += uint64(v.Bytes)
 	s.payload += uint64(v.Length)
@@ -90,6 +102,9 @@ func (c *conn) account(t *Table, v *packet.View) (done bool) {
 	if v.Length == 0 {
 		return false
 	}
+	if tcp && t.cfg.HTTPContext && isHTTPMessage(v) {
+		t.Learn(v)
+	}
 	if c.data == nil {
 		c.data = t.pool.payload()
 	}
@@ -99,8 +114,8 @@ func (c *conn) account(t *Table, v *packet.View) (done bool) {
 		if v.Flags&packet.SYN != 0 {
 			seq++ // data with the SYN (TCP Fast Open)
 		}
-		if !h.seq.known && c.tcp.syn[side] {
-			h.seq.known, h.seq.next = true, c.tcp.isn[side]+1
+		if !h.seq.known {
+			h.seq.next, h.seq.known = c.tcp.firstByte(side, seqNum(seq))
 		}
 		if h.seq.keepAlive(seq, v.Length) {
 			return false
@@ -137,6 +152,16 @@ func (c *conn) list(t *Table, h *half, side int, v *packet.View) {
 		length = -length
 	}
 	d.sequence.add(&t.pool, v.Time-c.first, packetBits, uint64(length))
+}
+
+// keepOpening keeps what a side's segment with SYN says of its TCP stack.
+func (c *conn) keepOpening(v *packet.View, side int) {
+	if c.opening == nil {
+		c.opening = new([2][]byte)
+	}
+	if c.opening[side] == nil {
+		c.opening[side] = append(binary.BigEndian.AppendUint16(nil, v.Window), v.TCPOptions()...)
+	}
 }
 
 // sizeBin returns the bin of flow.Half.Sizes.

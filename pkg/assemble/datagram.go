@@ -3,13 +3,20 @@ package assemble
 import (
 	"encoding/binary"
 
+	"trench/pkg/dtlswire"
 	"trench/pkg/flow"
 	"trench/pkg/packet"
+	"trench/pkg/quicwire"
 	"trench/pkg/tlswire"
 )
 
-// identifyDatagrams is how many payloads of a flow are looked at.
-const identifyDatagrams = 4
+const (
+	// identifyDatagrams is how many payloads of a flow are looked at.
+	identifyDatagrams = 4
+	// dtlsDatagrams is how many payloads of a flow that began with STUN may pass
+	// before DTLS (RFC 5764).
+	dtlsDatagrams = 64
+)
 
 // datagram looks at the payload of a protocol without a stream, and reports
 // whether the flow ends with it.
@@ -18,32 +25,64 @@ func (c *conn) datagram(t *Table, h *half, side int, v *packet.View) (done bool)
 		return false
 	}
 	if IsDNSResponse(v) {
-		t.dns.learn(v)
+		t.Learn(v)
 	}
-	if c.app == flow.AppUnknown {
-		if c.data.side[sideA].packets+c.data.side[sideB].packets > identifyDatagrams {
-			return false
-		}
-		app, from := identifyDatagram(v.Payload)
-		if app == flow.AppUnknown {
-			return false
-		}
-		c.recognise(app, from, side)
-	}
+	c.identify(v, side)
 	switch b := v.Payload; c.app {
 	case flow.AppDNS:
 		h.keepDatagram(t, b)
 		return c.answered(b, side)
+	case flow.AppMDNS, flow.AppLLMNR, flow.AppDHCP, flow.AppDHCPv6:
+		h.keepDatagram(t, b)
 	case flow.AppDTLS:
-		if len(b) > 0 && b[0] != tlswire.RecordApplicationData {
+		if c.dtlsRecords(t, side, v) {
 			h.keepDatagram(t, b)
 		}
 	case flow.AppQUIC:
-		if len(b) > 0 && b[0]&0x80 != 0 { // a long header
+		if len(b) == 0 {
+			break
+		}
+		if b[0]&0x80 != 0 || quicwire.IsPublicHeader(b) { // a long header
 			h.keepDatagram(t, b)
+		} else {
+			h.short++
 		}
 	}
 	return false
+}
+
+// identify recognises the protocol by one of the first payloads. DTLS may come
+// after STUN in the same flow.
+func (c *conn) identify(v *packet.View, side int) {
+	n := c.data.side[sideA].packets + c.data.side[sideB].packets
+	switch {
+	case c.app == flow.AppUnknown && n <= identifyDatagrams:
+		if app, from := identifyDatagram(v); app != flow.AppUnknown {
+			c.recognise(app, from, side)
+		}
+	case c.app == flow.AppSTUN && n <= dtlsDatagrams:
+		if from, ok := identifyDTLS(v.Payload); ok {
+			c.before, c.app = c.app, flow.AppDTLS
+			c.recognise(flow.AppDTLS, from, side)
+		}
+	}
+}
+
+// dtlsRecords enters the records of a datagram, and reports whether one of them is
+// not application data. Datagrams of other protocols may share the flow.
+func (c *conn) dtlsRecords(t *Table, side int, v *packet.View) (handshake bool) {
+	dtlswire.Walk(v.Payload, func(typ uint8, _ uint16, body []byte) {
+		if typ == tlswire.RecordApplicationData {
+			c.record(t, side, typ, uint16(len(body)), v.Time)
+			c.data.tls.side[side].bytes.add(body)
+			return
+		}
+		handshake = true
+		if typ <= tlswire.RecordHeartbeat {
+			c.record(t, side, typ, uint16(len(body)), v.Time)
+		}
+	})
+	return handshake
 }
 
 // answered counts queries and their answers, and reports whether none is open

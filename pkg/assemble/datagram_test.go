@@ -65,9 +65,11 @@ func split(t *testing.T, b []byte) (out [][]byte) {
 
 func TestTheFirstHandshakeDatagramsAreKeptWhole(t *testing.T) {
 	t.Parallel()
-	initial := append([]byte{0xc0, 0, 0, 0, 1, 4, 1, 2, 3, 4, 0}, make([]byte, 1189)...)
+	initial := append([]byte{0xc0, 0, 0, 0, 1, 8, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0x44, 0x9e}, make([]byte, 1182)...)
 	short := append([]byte{0x40}, make([]byte, 100)...)
-	dtls := func(typ byte) []byte { return []byte{typ, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1} }
+	dtls := func(typ byte) []byte {
+		return append([]byte{typ, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 112, 1, 0, 0, 200, 0, 0, 0, 0, 0, 0, 0, 100}, make([]byte, 100)...)
+	}
 	for name, c := range map[string]struct {
 		app        flow.App
 		kept, left []byte
@@ -98,17 +100,17 @@ func TestDNSAnswersAreForgottenWithTime(t *testing.T) {
 	for i := range 90 {
 		answer(int64(i)*second, byte(i))
 	}
-	if b.t.dns.n != 90 || len(b.t.dns.byPair) != 90 {
-		t.Fatalf("%d answers remembered", b.t.dns.n)
+	if b.t.dns.order.n != 90 || len(b.t.dns.byPair) != 90 {
+		t.Fatalf("%d answers remembered", b.t.dns.order.n)
 	}
 	b.t.Expire(start + 341*second) // 5 minutes after the 40th, and slack
-	if b.t.dns.n != 50 || len(b.t.dns.byPair) != 50 || b.t.Stats().DNSDrops != 0 {
-		t.Errorf("%d answers remembered, %d given up", b.t.dns.n, b.t.Stats().DNSDrops)
+	if b.t.dns.order.n != 50 || len(b.t.dns.byPair) != 50 || b.t.Stats().DNSDrops != 0 {
+		t.Errorf("%d answers remembered, %d given up", b.t.dns.order.n, b.t.Stats().DNSDrops)
 	}
 	for i := range 120 {
 		answer(342*second, byte(i))
 	}
-	if b.t.dns.n != 100 || len(b.t.dns.byPair) > 100 || b.t.Stats().DNSDrops != 67 { // three are 300 s old
-		t.Errorf("%d answers remembered, %d given up, want 100 and 67", b.t.dns.n, b.t.Stats().DNSDrops)
+	if b.t.dns.order.n != 100 || len(b.t.dns.byPair) > 100 || b.t.Stats().DNSDrops != 67 { // three are 300 s old
+		t.Errorf("%d answers remembered, %d given up, want 100 and 67", b.t.dns.order.n, b.t.Stats().DNSDrops)
 	}
 }

@@ -11,7 +11,7 @@ func (t *Table) fill(c *conn, reason flow.EndReason) {
 	*f = flow.Flow{
 		Source: c.source.Name, ID: flow.MakeID(t.cfg.Sensor, &c.key, c.first, c.ordinal), Part: c.part,
 		First: c.first, Last: c.last, Protocol: uint8(c.key.Protocol), App: c.app, Tunnel: c.key.Tunnel.String(),
-		RTT: c.tcp.rtt, HandshakeSeen: c.tcp.opened(), Truncated: c.truncated, End: reason,
+		RTT: c.tcp.rtt, HandshakeSeen: c.tcp.opened(), Truncated: c.truncated, End: reason, Before: c.before, DNS: c.answers, HTTP: c.http,
 	}
 	a, b := c.key.Ends()
 	f.Client, f.Server = a, b
@@ -30,7 +30,10 @@ func (t *Table) fill(c *conn, reason flow.EndReason) {
 	}
 	for side := range c.side {
 		h := &f.Half[c.direction(side)]
-		h.Packets, h.Bytes, h.Payload = c.side[side].packets, c.side[side].bytes, c.side[side].payload
+		h.Packets, h.Bytes, h.Payload, h.TTL = c.side[side].packets, c.side[side].bytes, c.side[side].payload, c.ttl[side]
+		if c.opening != nil {
+			h.Opening = c.opening[side]
+		}
 	}
 	if d := c.data; d != nil {
 		for side := range d.side {
@@ -60,6 +63,7 @@ func (c *conn) direction(side int) flow.Direction {
 func (h *half) fill(f *flow.Half) {
 	f.DataPackets, f.Retransmitted, f.Gaps = h.packets, h.retransmitted, h.gaps
 	f.LengthSum, f.LengthSquares, f.LengthMax, f.Sizes = h.lengthSum, h.lengthSquares, h.lengthMax, h.sizes
+	f.ShortHeaders = h.short
 	h.bytes.counts(&f.ByteCounts)
 	if h.head.state != headOpen {
 		f.Handshake = h.head.kept

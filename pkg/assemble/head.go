@@ -1,11 +1,12 @@
 package assemble
 
 import (
-	"bytes"
 	"encoding/binary"
 
 	"trench/pkg/flow"
 	"trench/pkg/httpwire"
+	"trench/pkg/identify"
+	"trench/pkg/sshwire"
 	"trench/pkg/tlswire"
 )
 
@@ -16,7 +17,10 @@ const (
 	headOpen   headState = iota // too few bytes to tell a protocol
 	headTLS                     // walking from record to record
 	headLost                    // TLS: bytes are missing, waiting for the start of a record
-	headHTTP                    // looking for the end of the header section
+	headHTTP                    // walking from header section to header section
+	headSSH                     // keeping the banner and the key exchange's first message
+	headRow                     // keeping messages behind their length: DNS
+	headWatch                   // another protocol, which TLS may follow
 	headClosed                  // nothing more is wanted
 )
 
@@ -26,51 +30,20 @@ type head struct {
 	state   headState
 	partial uint8 // bytes of a record header that are there
 	typ     uint8 // TLS: content type of the record being read
-	full    bool  // TLS: nothing more is kept, since a gap or the limit
+	full    bool  // nothing more is kept, since the limit
+	hole    bool  // TLS: the rest of the record is not kept, since bytes of it are missing
 	header  [tlswire.RecordHeaderLen]byte
-	remain  uint32 // TLS: body bytes of the record that are to come
+	remain  uint32 // TLS: body bytes of the record that are to come; watching: bytes that will still be searched
+	start   uint32 // where the record or the header section being read begins in kept
 	kept    []byte
+	http    httpwire.Scanner
 }
 
 // add takes the next bytes of the stream.
 func (h *head) add(c *conn, t *Table, side int, data []byte, time int64) {
 	switch h.state {
 	case headOpen:
-		if len(h.kept) > 0 { // the first segments were very short
-			h.keep(t, data)
-			data = h.kept
-		}
-		app, client := identifyStream(data)
-		switch {
-		case app == flow.AppUnknown && undecided(data):
-			if len(h.kept) == 0 {
-				h.keep(t, data)
-			}
-			return
-		case app == flow.AppUnknown:
-			h.drop(t)
-			return
-		}
-		c.recognise(app, client, side)
-		first := data
-		if len(h.kept) > 0 {
-			first = append([]byte(nil), data...)
-			h.kept = h.kept[:0]
-		}
-		switch app {
-		case flow.AppTLS:
-			h.state = headTLS
-			if n, ok := tlswire.SSLv2Hello(first); ok { // a record of its own kind, without the usual header
-				h.typ, h.remain = tlswire.RecordHandshake, uint32(n)
-				c.record(t, side, h.typ, uint16(n), time)
-			}
-			h.walk(c, t, side, first, time)
-		case flow.AppHTTP:
-			h.state = headHTTP
-			h.scan(t, first)
-		default:
-			h.drop(t)
-		}
+		h.open(c, t, side, data, time)
 	case headLost:
 		if !tlswire.LooksLikeRecord(data) {
 			return
@@ -80,8 +53,73 @@ func (h *head) add(c *conn, t *Table, side int, data []byte, time int64) {
 	case headTLS:
 		h.walk(c, t, side, data, time)
 	case headHTTP:
-		h.scan(t, data)
+		h.scan(c, t, side, data, time)
+	case headSSH:
+		h.keyExchange(t, data)
+	case headRow:
+		if !h.keep(t, data) {
+			h.state = headClosed
+		}
+	case headWatch:
+		h.watch(c, t, side, data, time)
 	}
+}
+
+// open looks at the first bytes of a side.
+func (h *head) open(c *conn, t *Table, side int, data []byte, time int64) {
+	if len(h.kept) > 0 { // the first segments were very short
+		if len(data) >= helloHead && looksLikeHello(data[:helloHead]) {
+			t.forget(h)
+			c.upgrade(side, data)
+			h.tls(c, t, side, data, time)
+			return
+		}
+		h.keep(t, data)
+		data = h.kept
+	}
+	app, client := identifyStream(data)
+	if app == flow.AppUnknown && identify.NeedsMore(data) {
+		if len(h.kept) == 0 {
+			h.keep(t, data)
+		}
+		return
+	}
+	if app == flow.AppTLS && c.app != flow.AppUnknown { // the other side began with another protocol
+		c.upgrade(side, data)
+	} else if app != flow.AppUnknown {
+		c.recognise(app, client, side)
+	}
+	if len(h.kept) > 0 {
+		data = append([]byte(nil), data...)
+		h.kept = h.kept[:0]
+	}
+	switch app {
+	case flow.AppTLS:
+		h.tls(c, t, side, data, time)
+	case flow.AppHTTP:
+		h.state = headHTTP
+		h.scan(c, t, side, data, time)
+	case flow.AppSSH:
+		h.state = headSSH
+		h.keyExchange(t, data)
+	case flow.AppDNS:
+		h.state = headRow
+		h.add(c, t, side, data, time)
+	default:
+		h.watchFor(t, upgradeBytes(app))
+		h.watch(c, t, side, data, time)
+	}
+}
+
+// tls begins to walk from record to record.
+func (h *head) tls(c *conn, t *Table, side int, data []byte, time int64) {
+	h.state, h.remain = headTLS, 0
+	if n, ok := tlswire.SSLv2Hello(data); ok { // a record of its own kind, without the usual header
+		h.typ, h.remain = tlswire.RecordHandshake, uint32(n)
+		c.record(t, side, h.typ, uint16(n), time)
+	}
+	c.answerIn(t, 1-side)
+	h.walk(c, t, side, data, time)
 }
 
 // skip notes that n bytes are missing. What is missing inside a record leaves
@@ -90,24 +128,47 @@ func (h *head) add(c *conn, t *Table, side int, data []byte, time int64) {
 func (h *head) skip(t *Table, n int) {
 	switch h.state {
 	case headTLS, headLost:
-		handshaking := h.typ != tlswire.RecordApplicationData
+		if h.typ != tlswire.RecordApplicationData {
+			h.gap(t)
+		}
 		if h.state == headTLS && h.partial == 0 && uint32(n) <= h.remain {
 			h.remain -= uint32(n)
+			h.hole = true
 		} else {
 			h.state = headLost
 		}
-		h.full = h.full || handshaking // a handshake message with a hole is of no use, nor what follows it
-	case headOpen: // what comes next may still show the protocol
+	case headOpen, headWatch: // what comes next may still show the protocol
 		t.forget(h)
 	default:
 		h.state = headClosed
 	}
 }
 
-// drop forgets what was kept and wants nothing more.
-func (h *head) drop(t *Table) {
-	t.forget(h)
-	h.state = headClosed
+// gap notes in the kept records that bytes are missing: the record that was being
+// read ends here, and a header of type RecordGap follows it.
+func (h *head) gap(t *Table) {
+	if h.full || len(h.kept) == 0 {
+		return
+	}
+	last := h.kept[h.start:]
+	if len(last) >= tlswire.RecordHeaderLen && last[0] == tlswire.RecordGap {
+		return
+	}
+	if h.remain > 0 && !h.hole && tlswire.LooksLikeRecord(last) {
+		binary.BigEndian.PutUint16(last[3:], uint16(len(last)-tlswire.RecordHeaderLen))
+	}
+	h.start = uint32(len(h.kept))
+	h.full = !h.keep(t, []byte{tlswire.RecordGap, 0, 0, 0, 0})
+}
+
+// keyExchange keeps an SSH side up to the end of its first key exchange message.
+func (h *head) keyExchange(t *Table, data []byte) {
+	fits := h.keep(t, data)
+	n, done := sshwire.End(h.kept)
+	if done || !fits {
+		h.kept = h.kept[:min(n, len(h.kept))]
+		h.state = headClosed
+	}
 }
 
 // forget gives the kept bytes of a side back.
@@ -155,19 +216,6 @@ func (h *head) reserve(t *Table, n int) bool {
 	return true
 }
 
-// scan keeps HTTP/1 bytes up to the end of the header section; the body is
-// application data and not kept.
-func (h *head) scan(t *Table, data []byte) {
-	from := max(len(h.kept)-3, 0)
-	fits := h.keep(t, data)
-	if i := httpwire.HeaderEnd(h.kept[from:]); i >= 0 {
-		h.kept = h.kept[:from+i]
-		h.state = headClosed
-	} else if !fits {
-		h.state = headClosed
-	}
-}
-
 // walk reads record headers, keeps the records that are not application data
 // and counts the bytes of those that are.
 func (h *head) walk(c *conn, t *Table, side int, data []byte, time int64) {
@@ -189,9 +237,10 @@ func (h *head) walk(c *conn, t *Table, side int, data []byte, time int64) {
 			h.state = headClosed
 			return
 		}
-		h.typ, h.remain = h.header[0], uint32(binary.BigEndian.Uint16(h.header[3:]))
+		h.typ, h.remain, h.hole = h.header[0], uint32(binary.BigEndian.Uint16(h.header[3:])), false
 		c.record(t, side, h.typ, uint16(h.remain), time)
 		if h.typ != tlswire.RecordApplicationData && !h.full {
+			h.start = uint32(len(h.kept))
 			h.full = !h.keep(t, h.header[:])
 		}
 	}
@@ -200,7 +249,7 @@ func (h *head) walk(c *conn, t *Table, side int, data []byte, time int64) {
 func (h *head) body(c *conn, t *Table, side int, b []byte) {
 	if h.typ == tlswire.RecordApplicationData {
 		c.data.tls.side[side].bytes.add(b)
-	} else if !h.full {
+	} else if !h.full && !h.hole {
 		h.full = !h.keep(t, b)
 	}
 }
@@ -241,10 +290,4 @@ func (c *conn) record(t *Table, side int, typ uint8, length uint16, time int64) 
 		s.listed[side]++
 		s.records.add(&t.pool, time-c.first, recordBits, recordValue(side, typ, length))
 	}
-}
-
-// undecided reports whether more bytes may still turn b into the start of a
-// known protocol.
-func undecided(b []byte) bool {
-	return len(b) <= tlswire.RecordHeaderLen || len(b) < identifyBytes && bytes.IndexByte(b, 0) < 0
 }

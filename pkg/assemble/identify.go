@@ -5,25 +5,17 @@ import (
 	"encoding/binary"
 
 	"trench/pkg/dnswire"
+	"trench/pkg/dtlswire"
 	"trench/pkg/flow"
 	"trench/pkg/httpwire"
+	"trench/pkg/identify"
+	"trench/pkg/packet"
+	"trench/pkg/quicwire"
 	"trench/pkg/tlswire"
 )
 
-// identifyBytes is how many bytes a text protocol may need to be recognised.
-const identifyBytes = 16
-
-// sender says what a first message tells about who sent it.
-type sender uint8
-
-const (
-	senderUnknown sender = iota
-	senderClient
-	senderServer
-)
-
 // recognise enters what the first bytes of a side showed.
-func (c *conn) recognise(app flow.App, from sender, side int) {
+func (c *conn) recognise(app flow.App, from identify.Sender, side int) {
 	if c.app == flow.AppUnknown {
 		c.app = app
 	}
@@ -31,97 +23,109 @@ func (c *conn) recognise(app flow.App, from sender, side int) {
 		return
 	}
 	switch from {
-	case senderClient:
+	case identify.SenderClient:
 		c.client = uint8(side)
-	case senderServer:
+	case identify.SenderServer:
 		c.client = uint8(1 - side)
 	}
 }
 
 // identifyStream recognises the protocol of a TCP stream by its first bytes.
-func identifyStream(b []byte) (flow.App, sender) {
+func identifyStream(b []byte) (flow.App, identify.Sender) {
 	if len(b) > tlswire.RecordHeaderLen && tlswire.LooksLikeRecord(b) {
 		if from, ok := identifyTLS(b); ok {
 			return flow.AppTLS, from
 		}
 	}
 	if _, ok := tlswire.SSLv2Hello(b); ok {
-		return flow.AppTLS, senderClient
+		return flow.AppTLS, identify.SenderClient
 	}
 	switch {
 	case bytes.HasPrefix(b, []byte("SSH-")):
-		return flow.AppSSH, senderUnknown
+		return flow.AppSSH, identify.SenderUnknown
 	case httpwire.LooksLikeRequest(b):
-		return flow.AppHTTP, senderClient
+		return flow.AppHTTP, identify.SenderClient
 	case httpwire.LooksLikeResponse(b):
-		return flow.AppHTTP, senderServer
+		return flow.AppHTTP, identify.SenderServer
 	}
-	return flow.AppUnknown, senderUnknown
+	if dnswire.LooksLikeStream(b) {
+		return flow.AppDNS, dnsSender(b[2:])
+	}
+	return identify.Stream(b)
 }
 
 // identifyTLS looks past the header of the first record: a handshake must hold
 // a handshake message, anything else (the capture began in the middle) must be
 // followed by another record header.
-func identifyTLS(b []byte) (sender, bool) {
+func identifyTLS(b []byte) (identify.Sender, bool) {
 	body := b[tlswire.RecordHeaderLen:]
 	n := int(binary.BigEndian.Uint16(b[3:]))
 	if n == 0 {
-		return senderUnknown, false
+		return identify.SenderUnknown, false
 	}
 	if b[0] == tlswire.RecordHandshake {
 		switch body[0] {
 		case tlswire.MessageClientHello:
-			return senderClient, true
+			return identify.SenderClient, true
 		case tlswire.MessageServerHello:
-			return senderServer, true
+			return identify.SenderServer, true
 		}
 	}
 	if len(body) >= n+tlswire.RecordHeaderLen {
-		return senderUnknown, tlswire.LooksLikeRecord(body[n:])
+		return identify.SenderUnknown, tlswire.LooksLikeRecord(body[n:])
 	}
-	return senderUnknown, true
+	return identify.SenderUnknown, true
 }
 
 // identifyDatagram recognises the protocol of a UDP payload.
-func identifyDatagram(b []byte) (flow.App, sender) {
+func identifyDatagram(v *packet.View) (flow.App, identify.Sender) {
+	b := v.Payload
+	if from, ok := identifyDTLS(b); ok {
+		return flow.AppDTLS, from
+	}
 	switch {
-	case len(b) >= 13 && isDTLS(b):
-		if b[0] == tlswire.RecordHandshake && len(b) > 13 {
-			switch b[13] {
-			case tlswire.MessageClientHello:
-				return flow.AppDTLS, senderClient
-			case tlswire.MessageServerHello, 3: // HelloVerifyRequest
-				return flow.AppDTLS, senderServer
-			}
-		}
-		return flow.AppDTLS, senderUnknown
-	case len(b) >= 7 && b[0]&0xc0 == 0xc0 && isQUICVersion(binary.BigEndian.Uint32(b[1:])) && b[5] <= 20:
-		return flow.AppQUIC, senderUnknown
+	case quicwire.LooksLikeLongHeader(b), quicwire.LooksLikeInitial(b):
+		return flow.AppQUIC, identify.SenderUnknown
 	case dnswire.LooksLikeMessage(b):
-		if b[2]&0x80 != 0 {
-			return flow.AppDNS, senderServer
-		}
-		return flow.AppDNS, senderClient
+		return dnsApp(v), dnsSender(b)
 	}
-	return flow.AppUnknown, senderUnknown
+	return identify.Datagram(b)
 }
 
-// isDTLS checks the record header of DTLS 1.0 and 1.2 (RFC 6347, section 4.1):
-// type u8 | version u16 | epoch u16 | sequence u48 | length u16.
-func isDTLS(b []byte) bool {
-	v := binary.BigEndian.Uint16(b[1:])
-	return b[0] >= tlswire.RecordChangeCipherSpec && b[0] <= tlswire.RecordHeartbeat+1 && (v == 0xfeff || v == 0xfefd || v == 0x0100) &&
-		int(binary.BigEndian.Uint16(b[11:])) <= len(b)-13
-}
-
-// isQUICVersion knows versions 1 and 2, the drafts 22 to 34 and gQUIC with a
-// long header.
-func isQUICVersion(v uint32) bool {
+// dnsApp tells the protocols apart that share the format of DNS. Their ports are
+// part of their definition (RFC 6762, section 3; RFC 4795, section 2).
+func dnsApp(v *packet.View) flow.App {
+	const mdns, llmnr = 5353, 5355
 	switch {
-	case v == 1, v == 0x6b3343cf, v >= 0xff000016 && v <= 0xff000022:
-		return true
-	case v>>8 == 0x513034, v>>8 == 0x513035, v>>8 == 0x543035: // Q04x, Q05x, T05x
-		return true
+	case v.Key.PortA == mdns || v.Key.PortB == mdns:
+		return flow.AppMDNS
+	case v.Key.PortA == llmnr || v.Key.PortB == llmnr:
+		return flow.AppLLMNR
 	}
-	return false
+	return flow.AppDNS
+}
+
+// dnsSender tells who sent a DNS message.
+func dnsSender(b []byte) identify.Sender {
+	if b[2]&0x80 != 0 {
+		return identify.SenderServer
+	}
+	return identify.SenderClient
+}
+
+// identifyDTLS reports whether a payload is DTLS, and who sent it.
+func identifyDTLS(b []byte) (identify.Sender, bool) {
+	head, _, typ, ok := dtlswire.LooksLikeRecord(b)
+	if !ok {
+		return identify.SenderUnknown, false
+	}
+	if typ == tlswire.RecordHandshake && len(b) > head {
+		switch b[head] {
+		case tlswire.MessageClientHello:
+			return identify.SenderClient, true
+		case tlswire.MessageServerHello, tlswire.MessageHelloVerifyRequest:
+			return identify.SenderServer, true
+		}
+	}
+	return identify.SenderUnknown, true
 }

@@ -79,7 +79,7 @@ func (t *Table) release(c *conn) {
 		*d = payload{}
 		p.payloads = append(p.payloads, d)
 	}
-	c.data, c.resolution, c.source = nil, nil, nil
+	c.data, c.resolution, c.source, c.opening, c.http = nil, nil, nil, nil, nil
 	p.conns = append(p.conns, c)
 }
 

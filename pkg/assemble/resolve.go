@@ -31,10 +31,9 @@ type resolutions struct {
 	age     int64 // ns
 	limit   int
 	byPair  map[pair]named
-	late    bool    // keep the answers before the last one
-	order   []asked // ring, in order of arrival
-	at, n   int     // its oldest entry, and how many there are
-	dropped uint64  // given up before their age
+	late    bool        // keep the answers before the last one
+	order   ring[asked] // of arrival
+	dropped uint64      // given up before their age
 }
 
 // named is the response that named an address last, and with late those before it.
@@ -57,8 +56,7 @@ func newResolutions(limit int, age int64, late bool) resolutions {
 
 func (r *resolutions) clear() {
 	clear(r.byPair)
-	clear(r.order)
-	r.at, r.n = 0, 0
+	r.order.clear()
 }
 
 // learn remembers the addresses that a DNS response gives.
@@ -96,14 +94,11 @@ func (r *resolutions) learn(v *packet.View) {
 }
 
 func (r *resolutions) put(p pair, res *resolution) {
-	if r.n == r.limit {
-		if res.time-r.order[r.at].res.time < r.age {
+	if r.order.n == r.limit {
+		if res.time-r.order.oldest().res.time < r.age {
 			r.dropped++
 		}
 		r.forget()
-	}
-	if r.n == len(r.order) {
-		r.grow()
 	}
 	n := named{res: res}
 	if last, ok := r.byPair[p]; ok && r.late {
@@ -119,32 +114,19 @@ func (r *resolutions) put(p pair, res *resolution) {
 		}
 	}
 	r.byPair[p] = n
-	r.order[(r.at+r.n)%len(r.order)] = asked{p, res}
-	r.n++
-}
-
-// grow doubles the ring.
-func (r *resolutions) grow() {
-	larger := make([]asked, min(max(2*len(r.order), 64), r.limit))
-	n := copy(larger, r.order[r.at:])
-	copy(larger[n:], r.order[:r.at])
-	r.order, r.at = larger, 0
+	r.order.push(asked{p, res})
 }
 
 // forget gives up the oldest answer.
 func (r *resolutions) forget() {
-	old := &r.order[r.at]
-	if r.byPair[old.pair].res == old.res {
+	if old := r.order.pop(); r.byPair[old.pair].res == old.res {
 		delete(r.byPair, old.pair)
 	}
-	*old = asked{}
-	r.at = (r.at + 1) % len(r.order)
-	r.n--
 }
 
 // expire forgets answers that are too old at a time.
 func (r *resolutions) expire(now int64) {
-	for r.n > 0 && elapsed(r.order[r.at].res.time, now)-slack > r.age {
+	for r.order.n > 0 && elapsed(r.order.oldest().res.time, now)-slack > r.age {
 		r.forget()
 	}
 }
@@ -192,10 +174,6 @@ func (t *Table) resolveLate(c *conn) {
 		c.resolution = late
 	}
 }
-
-// Learn remembers the addresses of a DNS response that another table accounts
-// for, so that tables which share a capture know the same answers.
-func (t *Table) Learn(v *packet.View) { t.dns.learn(v) }
 
 // IsDNSResponse reports whether v may hold addresses worth remembering.
 func IsDNSResponse(v *packet.View) bool {

@@ -44,8 +44,8 @@ func (s *stream) add(c *conn, t *Table, side int, seq uint32, v *packet.View) {
 	at := seqNum(seq)
 	if !s.started {
 		s.started, s.next = true, at
-		if c.tcp.syn[side] {
-			s.next = c.tcp.isn[side] + 1
+		if first, ok := c.tcp.firstByte(side, at); ok {
+			s.next = first
 		}
 	}
 	data, length := v.Payload, int(v.Length)

@@ -48,6 +48,7 @@ type Stats struct {
 	HandshakeDrops  uint64 // times that handshake bytes were not kept because of total_handshake
 	PendingDrops    uint64 // out-of-order segments given up because of pending_bytes or total_pending
 	DNSDrops        uint64 // remembered answers given up because of dns_answers
+	HTTPDrops       uint64 // remembered messages given up because of http_messages
 	Open            uint64 // flows in the table now
 	HandshakeBytes  uint64 // memory for handshake bytes of open flows now
 }
@@ -61,6 +62,7 @@ func (s *Stats) Add(o Stats) {
 	s.HandshakeDrops += o.HandshakeDrops
 	s.PendingDrops += o.PendingDrops
 	s.DNSDrops = max(s.DNSDrops, o.DNSDrops) // every table learns every answer
+	s.HTTPDrops = max(s.HTTPDrops, o.HTTPDrops)
 	s.Open += o.Open
 	s.HandshakeBytes += o.HandshakeBytes
 }
@@ -87,6 +89,8 @@ type Table struct {
 	kept    int // handshake bytes, capacity of their buffers
 	pending int // bytes out of order
 	dns     resolutions
+	answers recent[answerCounts]
+	web     recent[exchange]
 	stats   Stats
 	out     flow.Flow // what emit sees
 }
@@ -96,7 +100,8 @@ type Table struct {
 func New(cfg Config, emit func(*flow.Flow)) *Table {
 	return &Table{
 		cfg: cfg, source: new(Source), emit: emit, index: newIndex(), idle: idleTimes(cfg),
-		dns: newResolutions(cfg.DNSAnswers, int64(cfg.DNSAge), cfg.LateAnswers),
+		dns: newResolutions(cfg.DNSAnswers, int64(cfg.DNSAge), cfg.LateAnswers), answers: newRecent[answerCounts](cfg.DNSAnswers, int64(cfg.DNSAge)),
+		web: newRecent[exchange](cfg.HTTPMessages, httpAge),
 	}
 }
 
@@ -104,7 +109,8 @@ func New(cfg Config, emit func(*flow.Flow)) *Table {
 func (t *Table) Stats() Stats {
 	s := t.stats
 	s.Open, s.HandshakeBytes = uint64(t.index.n), uint64(t.kept)
-	s.DNSDrops = t.dns.dropped
+	s.DNSDrops = max(t.dns.dropped, t.answers.dropped) // of the same responses
+	s.HTTPDrops = t.web.dropped
 	return s
 }
 
@@ -197,6 +203,8 @@ func (t *Table) Flush(now int64) {
 		t.close(c, c.endReason(reason))
 	}
 	t.dns.clear()
+	t.answers.clear()
+	t.web.clear()
 }
 
 // open makes a flow for its first packet. ordinal tells it from flows of the
@@ -218,6 +226,10 @@ func (t *Table) open(v *packet.View, hash uint64, ordinal uint32) *conn {
 	c.opener = uint8(sideOf(v))
 	c.client = c.opener
 	c.resolution = t.dns.lookup(&v.Key, v.Forward, v.Time)
+	c.answers = t.answersBefore(v)
+	if t.cfg.HTTPContext {
+		c.http = t.webBefore(v)
+	}
 	t.index.put(c)
 	t.lists[c.class].push(c)
 	return c
@@ -232,6 +244,8 @@ const slack = int64(time.Second)
 // late ends without it.
 func (t *Table) Expire(now int64) {
 	t.dns.expire(now)
+	t.answers.expire(now)
+	t.web.expire(now)
 	for class := range t.lists {
 		l := &t.lists[class]
 		var passed *conn // the first of those ahead of the clock

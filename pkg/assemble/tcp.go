@@ -38,6 +38,9 @@ func (c *conn) control(t *Table, v *packet.View, side int) {
 	switch {
 	case v.Flags&packet.SYN != 0:
 		s.syn[side], s.isn[side] = true, seqNum(v.Seq)
+		if t.cfg.Openings {
+			c.keepOpening(v, side)
+		}
 		switch {
 		case v.Flags&packet.ACK != 0:
 			s.synAck = true
@@ -137,6 +140,20 @@ func (s *tcpState) continues(v *packet.View, side int) bool {
 		return within(seqNum(v.Ack).to(s.next[other]), nearby, nearby)
 	}
 	return near
+}
+
+// firstByte returns the number of the first byte of a side, of whose segments one is
+// at a number, when it is known: it follows the SYN. Where a server has answered
+// with several SYNs it is what the other side has acknowledged.
+func (s *tcpState) firstByte(side int, at seqNum) (first seqNum, known bool) {
+	if !s.syn[side] {
+		return 0, false
+	}
+	first = s.isn[side] + 1
+	if ack := s.ack[1-side]; s.acks[1-side] && !within(at.to(first), nearby, nearby) && within(at.to(ack), nearby, nearby) {
+		return ack, true
+	}
+	return first, true
 }
 
 // opened reports whether the start of the connection was seen.

@@ -7,6 +7,7 @@ import (
 
 	"trench/pkg/flow"
 	"trench/pkg/internal/pcapgen"
+	"trench/pkg/tlswire"
 )
 
 func ends(flows []flow.Flow) (out []flow.EndReason) {
@@ -154,18 +155,35 @@ func TestTheWalkResumesAtTheNextRecord(t *testing.T) {
 	}
 }
 
-func TestAfterALostHandshakeRecordNothingMoreIsKept(t *testing.T) {
+func TestALostHandshakeRecordIsMarkedAndTheNextOneKept(t *testing.T) {
 	t.Parallel()
 	b := newBench(func(c *Config) { c.PendingBytes = 64 })
 	b.open(0, 0)
 	first := tlsRecord(22, append([]byte{2, 0, 0, 200}, make([]byte, 200)...)...)
 	lost := tlsRecord(22, append([]byte{11, 0, 0, 200}, make([]byte, 200)...)...)
 	later := tlsRecord(22, append([]byte{14, 0, 0, 100}, make([]byte, 100)...)...)
+	gap := []byte{tlswire.RecordGap, 0, 0, 0, 0}
 	b.s2c(1, 5001, pcapgen.ACK, first)
 	b.s2c(2, 5001+uint32(len(first)+len(lost)), pcapgen.ACK, later)
 	b.t.Flush(start)
-	if h := b.flows[0].Half[1]; !bytes.Equal(h.Handshake, first) || h.TLSRecords != 2 || h.Gaps != uint64(len(lost)) {
+	if h := b.flows[0].Half[1]; !bytes.Equal(h.Handshake, slices.Concat(first, gap, later)) || h.TLSRecords != 2 || h.Gaps != uint64(len(lost)) {
 		t.Errorf("kept %d bytes, %d records, gaps %d", len(h.Handshake), h.TLSRecords, h.Gaps)
+	}
+}
+
+func TestARecordWithAHoleEndsWhereTheHoleBegins(t *testing.T) {
+	t.Parallel()
+	b := newBench(nil)
+	b.open(0, 0)
+	hole := tlsRecord(22, append([]byte{11, 0, 0, 200}, make([]byte, 200)...)...)
+	later := tlsRecord(22, 14, 0, 0, 0)
+	b.s2c(1, 5001, pcapgen.ACK, hole[:100])
+	b.s2c(2, 5001+uint32(len(hole)-20), pcapgen.ACK, hole[len(hole)-20:])
+	b.s2c(3, 5001+uint32(len(hole)), pcapgen.ACK, later)
+	b.t.Flush(start)
+	want := slices.Concat([]byte{22, 3, 3, 0, 95}, hole[5:100], []byte{tlswire.RecordGap, 0, 0, 0, 0}, later)
+	if h := b.flows[0].Half[1]; !bytes.Equal(h.Handshake, want) || h.TLSRecords != 2 {
+		t.Errorf("kept %x, want %x; %d records", h.Handshake, want, h.TLSRecords)
 	}
 }
 

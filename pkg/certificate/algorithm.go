@@ -101,6 +101,30 @@ var (
 		"1.3.36.3.3.2.8.1.1.13": 512,
 		"1.2.156.10197.1.301":   256,
 	})
+	extKeyUsages = index(map[string]string{
+		"1.3.6.1.5.5.7.3.1":      "serverAuth",
+		"1.3.6.1.5.5.7.3.2":      "clientAuth",
+		"1.3.6.1.5.5.7.3.3":      "codeSigning",
+		"1.3.6.1.5.5.7.3.4":      "emailProtection",
+		"1.3.6.1.5.5.7.3.5":      "ipsecEndSystem",
+		"1.3.6.1.5.5.7.3.6":      "ipsecTunnel",
+		"1.3.6.1.5.5.7.3.7":      "ipsecUser",
+		"1.3.6.1.5.5.7.3.8":      "timeStamping",
+		"1.3.6.1.5.5.7.3.9":      "OCSPSigning",
+		"1.3.6.1.5.5.7.3.17":     "ipsecIKE",
+		"1.3.6.1.4.1.311.10.3.3": "msSGC",
+		"1.3.6.1.4.1.311.20.2.2": "msSmartcardLogin",
+		"1.3.6.1.4.1.311.54.1.2": "msRemoteDesktop",
+		"2.16.840.1.113730.4.1":  "nsSGC",
+		"2.5.29.37.0":            "anyExtendedKeyUsage",
+	})
+	// The policies of the CA/Browser Forum say what an authority has checked.
+	forumPolicies = index(map[string]string{
+		"2.23.140.1.1":   "ev",
+		"2.23.140.1.2.1": "dv",
+		"2.23.140.1.2.2": "ov",
+		"2.23.140.1.2.3": "iv",
+	})
 	attributes = index(map[string]string{
 		"2.5.4.3":                    "CN",
 		"2.5.4.4":                    "SN",
@@ -131,10 +155,21 @@ var (
 
 // Extensions that are read, encoded.
 const (
+	oidSubjectKeyID     = "\x55\x1d\x0e"                             // 2.5.29.14
+	oidKeyUsage         = "\x55\x1d\x0f"                             // 2.5.29.15
 	oidSAN              = "\x55\x1d\x11"                             // 2.5.29.17
 	oidBasicConstraints = "\x55\x1d\x13"                             // 2.5.29.19
+	oidPolicies         = "\x55\x1d\x20"                             // 2.5.29.32
+	oidAuthorityKeyID   = "\x55\x1d\x23"                             // 2.5.29.35
+	oidExtKeyUsage      = "\x55\x1d\x25"                             // 2.5.29.37
 	oidSCTs             = "\x2b\x06\x01\x04\x01\xd6\x79\x02\x04\x02" // 1.3.6.1.4.1.11129.2.4.2
+	oidPoison           = "\x2b\x06\x01\x04\x01\xd6\x79\x02\x04\x03" // 1.3.6.1.4.1.11129.2.4.3
 )
+
+// keyUsages names the bits of keyUsage in their order (RFC 5280 section 4.2.1.3).
+var keyUsages = [...]string{
+	"digitalSignature", "nonRepudiation", "keyEncipherment", "dataEncipherment", "keyAgreement", "keyCertSign", "cRLSign", "encipherOnly", "decipherOnly",
+}
 
 // index turns dotted identifiers into encoded ones.
 func index[V any](dotted map[string]V) map[string]V {

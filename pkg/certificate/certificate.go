@@ -27,8 +27,6 @@ import (
 	"fmt"
 	"math/bits"
 	"net/netip"
-
-	"golang.org/x/crypto/cryptobyte"
 )
 
 var (
@@ -80,6 +78,22 @@ type Certificate struct {
 	// signature is not checked, so a self-issued CA certificate counts too.
 	SelfSigned bool
 
+	Version      int      // 1 to 3; 0 when not read
+	RSAExponent  uint64   // public exponent; 0 for other keys, when not read, and beyond 64 bits
+	KeyUsage     []string // names of RFC 5280 section 4.2.1.3
+	ExtKeyUsage  []string // OpenSSL's names, else the OID
+	PathLen      int      // pathLenConstraint of basicConstraints, -1 when absent
+	Policies     []string // OIDs of certificatePolicies
+	Policy       string   // dv, ov, iv or ev by the first of the CA/Browser Forum's policies, "" without one
+	SubjectKeyID bool     // subjectKeyIdentifier is present
+	// AuthorityKeyID says that authorityKeyIdentifier is present.
+	AuthorityKeyID bool
+	CTPoison       bool // the certificate is a precertificate (RFC 6962 section 3.1), not for use
+	// IssuerOIDs and SubjectOIDs are the attribute types of the names and
+	// ExtensionOIDs those of the extensions, in order, as encoded, without tag
+	// and length.
+	IssuerOIDs, SubjectOIDs, ExtensionOIDs [][]byte
+
 	parts Part
 }
 
@@ -94,7 +108,7 @@ func Parse(der []byte) (*Certificate, error) {
 
 func parse(der []byte, sum [sha256.Size]byte) (*Certificate, error) {
 	short := sha1.Sum(der)
-	c := &Certificate{SHA1: hex.EncodeToString(short[:]), SHA256: hex.EncodeToString(sum[:]), Length: len(der)}
+	c := &Certificate{SHA1: hex.EncodeToString(short[:]), SHA256: hex.EncodeToString(sum[:]), Length: len(der), PathLen: -1}
 	p := parser{c: c}
 	p.certificate(der)
 	if p.err != nil {
@@ -105,8 +119,16 @@ func parse(der []byte, sum [sha256.Size]byte) (*Certificate, error) {
 
 // parser fills c and keeps the first fault.
 type parser struct {
-	c   *Certificate
-	err error
+	c    *Certificate
+	err  error
+	oids []byte // where the certificate's identifiers are kept
+}
+
+// appendOID appends a copy of an encoded identifier to list.
+func (p *parser) appendOID(list [][]byte, encoded []byte) [][]byte {
+	start := len(p.oids)
+	p.oids = append(p.oids, encoded...)
+	return append(list, p.oids[start:len(p.oids):len(p.oids)])
 }
 
 func (p *parser) fail(what string, err error) {
@@ -222,16 +244,24 @@ func (p *parser) certificate(der []byte) {
 
 func (p *parser) tbs(tbs element) {
 	c, in := p.c, tbs.body
+	version := 1
 	if len(in) > 0 && in[0] == tagExplicit0 {
-		var ok bool
-		if _, in, ok = p.take(in, tagExplicit0, "version"); !ok {
+		explicit, rest, ok := p.take(in, tagExplicit0, "version")
+		if !ok {
 			return
 		}
+		if e, _, ok := p.take(explicit.body, tagInteger, "version"); ok && len(e.body) == 1 {
+			version += int(e.body[0])
+		} else {
+			version = 0
+		}
+		in = rest
 	}
 	serial, in, ok := p.take(in, tagInteger, "serial number")
 	if !ok {
 		return
 	}
+	c.Version = version
 	if !serial.cut {
 		b := serial.body
 		if len(b) > 1 && b[0] == 0 {
@@ -250,7 +280,7 @@ func (p *parser) tbs(tbs element) {
 		return
 	}
 	n, whole := p.name(issuer, "issuer")
-	c.Issuer, c.IssuerRDNs = n.text, n.rdns
+	c.Issuer, c.IssuerRDNs, c.IssuerOIDs = n.text, n.rdns, n.oids
 	if whole {
 		c.parts |= PartIssuer
 	}
@@ -264,7 +294,7 @@ func (p *parser) tbs(tbs element) {
 		return
 	}
 	n, whole = p.name(subject, "subject")
-	c.Subject, c.SubjectRDNs, c.CommonName, c.HasCommonName = n.text, n.rdns, n.cn, n.hasCN
+	c.Subject, c.SubjectRDNs, c.SubjectOIDs, c.CommonName, c.HasCommonName = n.text, n.rdns, n.oids, n.cn, n.hasCN
 	if whole {
 		c.parts |= PartSubject
 	}
@@ -385,8 +415,13 @@ func (p *parser) key(spki element) {
 	switch k.kind {
 	case "rsa":
 		if seq, _, ok := p.take(value, tagSequence, "RSA key"); ok {
-			if n, _, ok := p.take(seq.body, tagInteger, "RSA modulus"); ok && !n.cut {
+			if n, rest, ok := p.take(seq.body, tagInteger, "RSA modulus"); ok && !n.cut {
 				c.KeyBits = bitLen(n.body)
+				if e, _, ok := p.take(rest, tagInteger, "RSA exponent"); ok && !e.cut && bitLen(e.body) <= 64 {
+					for _, b := range e.body {
+						c.RSAExponent = c.RSAExponent<<8 | uint64(b)
+					}
+				}
 			}
 		}
 	case "dsa", "dh":
@@ -419,96 +454,4 @@ func bitLen(integer []byte) int {
 		return 0
 	}
 	return 8*(len(integer)-1) + bits.Len8(integer[0])
-}
-
-// extensions reads what it needs and reports whether all were whole.
-func (p *parser) extensions(explicit element) bool {
-	list, _, ok := p.take(explicit.body, tagSequence, "extensions")
-	if !ok {
-		return false
-	}
-	whole := !list.cut && !explicit.cut
-	for in := list.body; len(in) > 0; {
-		var ext element
-		if ext, in, ok = p.take(in, tagSequence, "extension"); !ok {
-			return false
-		}
-		oid, rest, ok := p.take(ext.body, tagOID, "extension identifier")
-		if !ok {
-			return false
-		}
-		if e, after, err := next(rest); err == nil && e.tag == tagBool {
-			rest = after
-		}
-		value, _, ok := p.take(rest, tagOctets, "extension value")
-		if !ok {
-			return false
-		}
-		whole = whole && !ext.cut && !value.cut
-		switch string(oid.body) {
-		case oidSAN:
-			whole = p.alternativeNames(value.body) && whole
-		case oidBasicConstraints:
-			if seq, _, ok := p.take(value.body, tagSequence, "basic constraints"); ok {
-				if b, _, err := next(seq.body); err == nil && b.tag == tagBool && len(b.body) == 1 {
-					p.c.CA = b.body[0] != 0
-				}
-			}
-		case oidSCTs:
-			p.timestamps(value.body)
-		}
-	}
-	return whole
-}
-
-func (p *parser) timestamps(in []byte) {
-	inner, _, ok := p.take(in, tagOctets, "timestamp list")
-	if !ok {
-		return
-	}
-	s := cryptobyte.String(inner.body)
-	var list, sct cryptobyte.String
-	if !s.ReadUint16LengthPrefixed(&list) {
-		p.fail("timestamp list", ErrTruncated)
-		return
-	}
-	for list.ReadUint16LengthPrefixed(&sct) {
-		p.c.SCTs++
-	}
-}
-
-func (p *parser) alternativeNames(in []byte) bool {
-	list, _, ok := p.take(in, tagSequence, "alternative names")
-	if !ok {
-		return false
-	}
-	c := p.c
-	for in := list.body; len(in) > 0; {
-		e, rest, err := next(in)
-		if err == nil && e.cut {
-			err = ErrTruncated
-		}
-		if err != nil {
-			p.fail("alternative name", err)
-			return false
-		}
-		in = rest
-		switch e.tag {
-		case tagContext0 | 1, tagContext0 | 6: // rfc822Name, uniformResourceIdentifier
-			c.SANs = append(c.SANs, escape(e.body))
-		case tagContext0 | 2: // dNSName
-			name := escape(e.body)
-			c.SANs = append(c.SANs, name)
-			c.DNSNames = append(c.DNSNames, name)
-		case tagContext0 | 7: // iPAddress
-			addr, ok := netip.AddrFromSlice(e.body)
-			if !ok {
-				p.fail("address in alternative names", ErrSyntax)
-				continue
-			}
-			c.SANs = append(c.SANs, addr.String())
-			c.IPs = append(c.IPs, addr)
-		}
-	}
-	return !list.cut
 }

@@ -43,6 +43,14 @@ func mustURL(t testing.TB, s string) *url.URL {
 	return u
 }
 
+func policy(t testing.TB, arcs ...uint64) x509.OID {
+	o, err := x509.OIDFromInts(arcs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
 // certificates makes one certificate of each kind that crypto/x509 can make.
 func certificates(t testing.TB) []made {
 	t.Helper()
@@ -65,7 +73,7 @@ func certificates(t testing.TB) []made {
 	ca := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Root", Country: []string{"DE"}, Organization: []string{"Own, Inc."}},
 		NotBefore: time.Date(1949, 12, 31, 23, 59, 58, 0, time.UTC), NotAfter: time.Date(2051, 2, 28, 1, 2, 3, 0, time.UTC),
-		IsCA: true, BasicConstraintsValid: true,
+		IsCA: true, BasicConstraintsValid: true, MaxPathLenZero: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 	}
 	serial, _ := new(big.Int).SetString("f00d00000000000000000000000000000000beef", 16)
 	leaf := &x509.Certificate{
@@ -75,6 +83,9 @@ func certificates(t testing.TB) []made {
 		NotBefore: time.Date(2024, 2, 29, 12, 0, 0, 0, time.UTC), NotAfter: time.Date(2024, 5, 29, 11, 59, 59, 0, time.UTC),
 		DNSNames: []string{"leaf.example", "*.leaf.example"}, EmailAddresses: []string{"a@leaf.example"},
 		IPAddresses: []net.IP{net.IPv4(192, 0, 2, 1).To4(), net.ParseIP("2001:db8::1")}, URIs: []*url.URL{mustURL(t, "spiffe://x/y")},
+		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageDecipherOnly, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+		UnknownExtKeyUsage: []asn1.ObjectIdentifier{{1, 2, 3, 4}},
+		Policies:           []x509.OID{policy(t, 2, 5, 29, 32, 0), policy(t, 2, 23, 140, 1, 2, 2), policy(t, 2, 23, 140, 1, 1)},
 	}
 	plain := &x509.Certificate{SerialNumber: big.NewInt(0), NotBefore: time.Unix(0, 0), NotAfter: time.Unix(1, 0)}
 	kinds := []struct {
@@ -132,13 +143,20 @@ func TestParseAgreesWithStandardLibrary(t *testing.T) {
 		for _, u := range want.URIs {
 			sans = append(sans, u.String())
 		}
-		rdns := func(raw []byte) int {
+		rdns := func(raw []byte) (n int, types [][]byte) {
 			var seq pkix.RDNSequence
 			if _, err := asn1.Unmarshal(raw, &seq); err != nil {
 				t.Fatal(err)
 			}
-			return len(seq)
+			for _, set := range seq {
+				for _, a := range set {
+					types = append(types, []byte(oidEncode(a.Type.String())))
+				}
+			}
+			return len(seq), types
 		}
+		subjectRDNs, subjectOIDs := rdns(want.RawSubject)
+		issuerRDNs, issuerOIDs := rdns(want.RawIssuer)
 		serial := hex.EncodeToString(want.SerialNumber.Bytes())
 		if serial == "" {
 			serial = "00"
@@ -146,11 +164,24 @@ func TestParseAgreesWithStandardLibrary(t *testing.T) {
 		expect := &Certificate{
 			SHA1: hex.EncodeToString(s1[:]), SHA256: hex.EncodeToString(s2[:]), Length: len(m.der), Serial: serial, Signature: m.signature,
 			Subject: want.Subject.ToRDNSequence().String(), Issuer: want.Issuer.ToRDNSequence().String(),
-			SubjectRDNs: rdns(want.RawSubject), IssuerRDNs: rdns(want.RawIssuer),
+			SubjectRDNs: subjectRDNs, IssuerRDNs: issuerRDNs, SubjectOIDs: subjectOIDs, IssuerOIDs: issuerOIDs,
 			CommonName: want.Subject.CommonName, HasCommonName: want.Subject.CommonName != "",
 			NotBefore: want.NotBefore.Unix(), NotAfter: want.NotAfter.Unix(), KeyType: m.key, KeyBits: m.bits,
 			SANs: sans, DNSNames: want.DNSNames, IPs: ips, CA: want.IsCA, SelfSigned: string(want.RawSubject) == string(want.RawIssuer),
+			Version: want.Version, PathLen: -1, SubjectKeyID: len(want.SubjectKeyId) > 0, AuthorityKeyID: len(want.AuthorityKeyId) > 0,
 			parts: 0xff,
+		}
+		if key, ok := want.PublicKey.(*rsa.PublicKey); ok {
+			expect.RSAExponent = uint64(key.E)
+		}
+		if want.IsCA {
+			expect.PathLen, expect.KeyUsage = 0, []string{"keyCertSign", "cRLSign"}
+		} else if len(want.Policies) > 0 {
+			expect.KeyUsage, expect.ExtKeyUsage = []string{"digitalSignature", "decipherOnly"}, []string{"serverAuth", "clientAuth", "1.2.3.4"}
+			expect.Policies, expect.Policy = []string{"2.5.29.32.0", "2.23.140.1.2.2", "2.23.140.1.1"}, "ov"
+		}
+		for _, e := range want.Extensions {
+			expect.ExtensionOIDs = append(expect.ExtensionOIDs, []byte(oidEncode(e.Id.String())))
 		}
 		if d := cmp.Diff(expect, got, cmp.AllowUnexported(Certificate{}), cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); d != "" {
 			t.Errorf("%s: -want +got\n%s", m.name, d)
@@ -233,7 +264,7 @@ func TestOldAndOddCertificates(t *testing.T) {
 	if want := `CN=a\00b+emailAddress=m@x,1.2.3.4=#0c0178,OU=A€,O=Caf\e9,C=US`; c.Issuer != want {
 		t.Errorf("issuer %s, want %s", c.Issuer, want)
 	}
-	if c.Subject != "" || c.SubjectRDNs != 0 || c.IssuerRDNs != 5 || c.SelfSigned || c.HasCommonName {
+	if c.Version != 1 || c.Subject != "" || c.SubjectRDNs != 0 || c.IssuerRDNs != 5 || c.SelfSigned || c.HasCommonName {
 		t.Errorf("names: %+v", c)
 	}
 	if c.NotBefore != 0 || c.NotAfter != -365*86400 || c.Serial != "8001" {
@@ -281,8 +312,58 @@ func TestTimestampsAreCounted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c, err := Parse(b); err != nil || c.SCTs != 2 {
-		t.Errorf("%d timestamps, %v, want 2", c.SCTs, err)
+	if c, err := Parse(b); err != nil || c.SCTs != 2 || c.CTPoison {
+		t.Errorf("%d timestamps, poison %v, %v, want 2", c.SCTs, c.CTPoison, err)
+	}
+}
+
+func TestPrecertificateIsTold(t *testing.T) {
+	t.Parallel()
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert := &x509.Certificate{SerialNumber: big.NewInt(1), ExtraExtensions: []pkix.Extension{
+		{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 11129, 2, 4, 3}, Critical: true, Value: []byte{5, 0}}}}
+	b, err := x509.CreateCertificate(rand.Reader, cert, cert, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c, err := Parse(b); err != nil || !c.CTPoison {
+		t.Errorf("poison %v, %v", c.CTPoison, err)
+	}
+}
+
+func TestBrokenExtensionsKeepWhatWasRead(t *testing.T) {
+	t.Parallel()
+	extension := func(oid string, value ...[]byte) []byte {
+		return der(tagSequence, der(tagOID, []byte(oid)), der(tagOctets, value...))
+	}
+	list := der(tagExplicit3, der(tagSequence,
+		extension(oidKeyUsage, der(tagBits)),
+		extension(oidKeyUsage, der(tagBits, []byte{0, 0x80, 0xff, 0xff})),
+		extension(oidExtKeyUsage, der(tagSequence, oid("1.3.6.1.5.5.7.3.3"), []byte{tagOID, 9, 1})),
+		extension(oidPolicies, der(tagSequence, der(tagSequence, oid("2.23.140.1.2.1")), der(tagSet))),
+		extension(oidBasicConstraints, der(tagSequence, der(tagInteger, []byte{3}))),
+		extension(oidSubjectKeyID), extension(oidAuthorityKeyID)))
+	alg, name := der(tagSequence, oid("1.2.840.113549.1.1.11")), der(tagSequence)
+	b := der(tagSequence, der(tagSequence, der(tagExplicit0, der(tagInteger, []byte{2})), der(tagInteger, []byte{1}), alg, name, name, name, dsaSPKI(), list), alg, der(tagBits, []byte{0}))
+	c, err := Parse(b)
+	if err == nil {
+		t.Error("taken for whole")
+	}
+	for what, ok := range map[string]bool{
+		"key usage":          cmp.Equal(c.KeyUsage, []string{"digitalSignature", "decipherOnly"}),
+		"extended key usage": cmp.Equal(c.ExtKeyUsage, []string{"codeSigning"}),
+		"policies":           cmp.Equal(c.Policies, []string{"2.23.140.1.2.1"}) && c.Policy == "dv",
+		"path length":        c.PathLen == 3 && !c.CA,
+		"key identifiers":    c.SubjectKeyID && c.AuthorityKeyID,
+		"extensions":         len(c.ExtensionOIDs) == 7 && string(c.ExtensionOIDs[2]) == oidExtKeyUsage,
+		"version":            c.Version == 3,
+	} {
+		if !ok {
+			t.Errorf("%s: %+v", what, c)
+		}
 	}
 }
 
@@ -377,8 +458,12 @@ func FuzzParse(f *testing.F) {
 			if c.NotBefore != want.NotBefore.Unix() {
 				t.Fatalf("not before %d, want %d", c.NotBefore, want.NotBefore.Unix())
 			}
-			if key, ok := want.PublicKey.(*rsa.PublicKey); ok && c.KeyBits != key.N.BitLen() {
-				t.Fatalf("%d key bits, want %d", c.KeyBits, key.N.BitLen())
+			if key, ok := want.PublicKey.(*rsa.PublicKey); ok && (c.KeyBits != key.N.BitLen() || c.RSAExponent != uint64(key.E)) {
+				t.Fatalf("%d key bits, exponent %d, want %d and %d", c.KeyBits, c.RSAExponent, key.N.BitLen(), key.E)
+			}
+			if len(c.ExtensionOIDs) != len(want.Extensions) || len(c.Policies) != len(want.Policies) || c.Version != want.Version {
+				t.Fatalf("version %d, %d extensions, %d policies, want %d, %d and %d",
+					c.Version, len(c.ExtensionOIDs), len(c.Policies), want.Version, len(want.Extensions), len(want.Policies))
 			}
 		}
 	})

@@ -12,6 +12,7 @@ type name struct {
 	rdns  int
 	cn    string
 	hasCN bool
+	oids  [][]byte // attribute types
 }
 
 // name reads an RDNSequence; it reports whether all of it was there.
@@ -41,6 +42,7 @@ func (p *parser) name(seq element, what string) (n name, whole bool) {
 				whole = false
 				break
 			}
+			n.oids = p.appendOID(n.oids, oid.body)
 			value, _, err := next(rest)
 			if err != nil {
 				p.fail(what, err)

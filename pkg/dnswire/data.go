@@ -3,29 +3,26 @@ package dnswire
 import (
 	"encoding/binary"
 	"encoding/hex"
-	"net/netip"
 	"strconv"
+	"unicode/utf8"
 )
 
-// maxRaw bounds the bytes shown of data without a text form of its own.
-const maxRaw = 64
+// Bounds of the text of one record.
+const (
+	maxRaw  = 64      // bytes shown of data without a text form of its own
+	maxText = 4 << 10 // bytes of text; only long TXT records have more
+)
 
-// dataText returns the data of a record, msg[start:end], as text. Data that
+// appendData appends the data of a record, msg[start:end], as text. Data that
 // does not fit its type is shown as RFC 3597 shows unknown types.
-func dataText(typ uint16, msg []byte, start, end int) string {
-	var room [512]byte
-	d := data{msg: msg[:end], off: start, out: room[:0]}
+func appendData(dst []byte, typ uint16, msg []byte, start, end int) []byte {
+	begin := len(dst)
+	d := data{msg: msg[:end], off: start, out: dst, begin: begin}
 	switch typ {
 	case TypeA:
-		if end-start == 4 {
-			return netip.AddrFrom4([4]byte(msg[start:end])).String()
-		}
-		d.bad = true
+		d.addr(4)
 	case TypeAAAA:
-		if end-start == 16 {
-			return netip.AddrFrom16([16]byte(msg[start:end])).String()
-		}
-		d.bad = true
+		d.addr(16)
 	case TypeCNAME, TypeNS, TypePTR, TypeDNAME:
 		d.name()
 	case TypeMX:
@@ -61,31 +58,43 @@ func dataText(typ uint16, msg []byte, start, end int) string {
 		d.bad = true
 	}
 	if d.bad || d.off != end {
-		return raw(msg[start:end])
+		return appendRaw(d.out[:begin], msg[start:end])
 	}
-	return string(d.out)
+	return appendBound(d.out, begin)
 }
 
-func raw(b []byte) string {
-	text := `\# ` + strconv.Itoa(len(b))
-	if len(b) == 0 {
+// appendBound cuts the text from begin on to maxText bytes and marks the cut.
+func appendBound(text []byte, begin int) []byte {
+	n := begin + maxText
+	if len(text) <= n {
 		return text
 	}
-	shown := b[:min(len(b), maxRaw)]
-	text += " " + hex.EncodeToString(shown)
-	if len(shown) < len(b) {
-		text += "…"
+	for n > begin && !utf8.RuneStart(text[n]) {
+		n--
 	}
-	return text
+	return append(text[:n], "…"...)
+}
+
+func appendRaw(dst, b []byte) []byte {
+	dst = strconv.AppendInt(append(dst, `\# `...), int64(len(b)), 10)
+	if len(b) == 0 {
+		return dst
+	}
+	dst = hex.AppendEncode(append(dst, ' '), b[:min(len(b), maxRaw)])
+	if len(b) > maxRaw {
+		dst = append(dst, "…"...)
+	}
+	return dst
 }
 
 // data reads the fields of one record and writes them as text, separated by
 // spaces. Names may point anywhere before the end of the record.
 type data struct {
-	msg []byte
-	off int
-	out []byte
-	bad bool
+	msg   []byte
+	off   int
+	out   []byte
+	begin int // of the record's text in out
+	bad   bool
 }
 
 func (d *data) take(n int) []byte {
@@ -115,7 +124,7 @@ func (d *data) u16() int {
 }
 
 func (d *data) space() {
-	if len(d.out) > 0 {
+	if len(d.out) > d.begin {
 		d.out = append(d.out, ' ')
 	}
 }
@@ -163,64 +172,4 @@ func appendText(dst, b []byte) []byte {
 		b = b[i+1:]
 	}
 	return dst
-}
-
-// parameter writes one SvcParam (RFC 9460 sections 2.2 and 7).
-func (d *data) parameter() {
-	key := d.u16()
-	end := d.u16()
-	if d.bad || end > len(d.msg)-d.off {
-		d.bad = true
-		return
-	}
-	end += d.off
-	d.space()
-	switch key {
-	case 0:
-		d.out = append(d.out, "mandatory"...)
-		d.list(end, func() { d.out = strconv.AppendInt(append(d.out, "key"...), int64(d.u16()), 10) })
-	case 1:
-		d.out = append(d.out, "alpn"...)
-		d.list(end, func() { d.out = appendText(d.out, d.take(int(d.byte()))) })
-	case 2:
-		d.out = append(d.out, "no-default-alpn"...)
-	case 3:
-		d.out = append(d.out, "port"...)
-		d.list(end, func() { d.out = strconv.AppendInt(d.out, int64(d.u16()), 10) })
-	case 4:
-		d.out = append(d.out, "ipv4hint"...)
-		d.list(end, func() { d.addr(4) })
-	case 5:
-		d.out = append(d.out, "ech"...)
-		d.out = append(d.out, '=')
-		d.out = hex.AppendEncode(d.out, d.take(min(end-d.off, maxRaw)))
-		d.off = end
-	case 6:
-		d.out = append(d.out, "ipv6hint"...)
-		d.list(end, func() { d.addr(16) })
-	default:
-		d.out = append(d.out, "key"...)
-		d.out = strconv.AppendInt(d.out, int64(key), 10)
-		d.out = append(d.out, '=')
-		d.out = hex.AppendEncode(d.out, d.take(min(end-d.off, maxRaw)))
-		d.off = end
-	}
-	if d.off != end {
-		d.bad = true
-	}
-}
-
-func (d *data) list(end int, item func()) {
-	sep := byte('=')
-	for d.off < end && !d.bad {
-		d.out = append(d.out, sep)
-		item()
-		sep = ','
-	}
-}
-
-func (d *data) addr(n int) {
-	if a, ok := netip.AddrFromSlice(d.take(n)); ok {
-		d.out = a.AppendTo(d.out)
-	}
 }

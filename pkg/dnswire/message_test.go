@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 // name encodes labels; without any it is the root.
@@ -67,23 +68,24 @@ func TestResponseIsReadWhole(t *testing.T) {
 	}
 	owner := "www.example.com"
 	want := Message{
-		ID: 0xbeef, Response: true, Questions: []Question{{owner, TypeA, 1}},
+		ID: 0xbeef, Response: true, RecursionDesired: true, RecursionAvailable: true,
+		Questions: []Question{{Name: owner, Type: TypeA, Class: 1}},
 		Answers: []RR{
-			{owner, TypeCNAME, 1, 300, "edge.example.com"},
-			{owner, TypeA, 1, 60, "192.0.2.1"},
-			{owner, TypeAAAA, 1, 60, "2001:db8::"},
-			{owner, TypeMX, 1, 1, "10 mail"},
-			{owner, TypeSRV, 1, 1, "1 2 443 srv.example"},
-			{owner, TypeTXT, 1, 1, `"v=\"a." "b c"`},
-			{owner, TypeSOA, 1, 1, "ns admin 0 0 0 0 256"},
-			{owner, TypeHTTPS, 1, 1, "1 . alpn=h2 port=443 ipv4hint=192.0.2.9"},
-			{owner, TypeSVCB, 1, 1, "0 svc"},
-			{owner, 4242, 1, 1, `\# 2 0102`},
-			{owner, TypeA, 1, 1, `\# 2 0102`},
-			{owner, TypePTR, 1, 1, "."},
+			{Name: owner, Type: TypeCNAME, Class: 1, TTL: 300, Data: "edge.example.com"},
+			{Name: owner, Type: TypeA, Class: 1, TTL: 60, Data: "192.0.2.1"},
+			{Name: owner, Type: TypeAAAA, Class: 1, TTL: 60, Data: "2001:db8::"},
+			{Name: owner, Type: TypeMX, Class: 1, TTL: 1, Data: "10 mail"},
+			{Name: owner, Type: TypeSRV, Class: 1, TTL: 1, Data: "1 2 443 srv.example"},
+			{Name: owner, Type: TypeTXT, Class: 1, TTL: 1, Data: `"v=\"a." "b c"`},
+			{Name: owner, Type: TypeSOA, Class: 1, TTL: 1, Data: "ns admin 0 0 0 0 256"},
+			{Name: owner, Type: TypeHTTPS, Class: 1, TTL: 1, Data: "1 . alpn=h2 port=443 ipv4hint=192.0.2.9"},
+			{Name: owner, Type: TypeSVCB, Class: 1, TTL: 1, Data: "0 svc"},
+			{Name: owner, Type: 4242, Class: 1, TTL: 1, Data: `\# 2 0102`},
+			{Name: owner, Type: TypeA, Class: 1, TTL: 1, Data: `\# 2 0102`},
+			{Name: owner, Type: TypePTR, Class: 1, TTL: 1, Data: "."},
 		},
 	}
-	if d := cmp.Diff(want, got); d != "" {
+	if d := cmp.Diff(want, got, cmpopts.EquateEmpty(), cmpopts.IgnoreUnexported(Message{})); d != "" {
 		t.Error(d)
 	}
 }
@@ -222,27 +224,6 @@ func TestAnswerAddrsDoesNotAllocate(t *testing.T) {
 	}
 }
 
-func TestMessagesAreRecognised(t *testing.T) {
-	t.Parallel()
-	query := slices.Concat(numbers(1, 0x0100, 1, 0, 0, 1), name("www", "example", "com"), numbers(TypeHTTPS, 1), name(), numbers(41, 1232, 0, 0, 0))
-	for what, b := range map[string][]byte{"query": query, "response": response(record(toQuestion, TypeA, 60, []byte{192, 0, 2, 1}))} {
-		if !LooksLikeMessage(b) {
-			t.Errorf("%s is not recognised", what)
-		}
-	}
-	for what, b := range map[string][]byte{
-		"QUIC":  slices.Concat([]byte{0xc0, 0, 0, 0, 1, 8}, slices.Repeat([]byte{0x5a}, 60)),
-		"zeros": make([]byte, 64),
-		"NTP":   append([]byte{0x23, 0, 6, 0xec}, slices.Repeat([]byte{0}, 44)...),
-		"text":  []byte("M-SEARCH * HTTP/1.1\r\nHOST: 239.255.255.250:1900\r\n\r\n"),
-		"short": query[:14],
-	} {
-		if LooksLikeMessage(b) {
-			t.Errorf("%s is taken for DNS", what)
-		}
-	}
-}
-
 func TestNamesOfNumbers(t *testing.T) {
 	t.Parallel()
 	for got, want := range map[string]string{
@@ -259,19 +240,41 @@ func FuzzParse(f *testing.F) {
 	f.Add(response(record(toQuestion, TypeCNAME, 300, append([]byte{4}, "edge\xc0\x10"...)), record(toQuestion, TypeTXT, 1, []byte{1, '"'})))
 	f.Add(response(record(toQuestion, TypeHTTPS, 1, slices.Concat([]byte{0, 1}, name(), numbers(1, 3), []byte{2, 'h', '2'}))))
 	f.Add([]byte{0, 0, 0x80, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0xc0, 12})
+	f.Add(denial(0x8183, record(name(), typeOPT, 0x8000, numbers(10, 2, 0))))
 	var m Message
 	f.Fuzz(func(t *testing.T, b []byte) {
 		err := Parse(&m, b)
 		for _, rr := range m.Answers {
-			if !utf8.ValidString(rr.Name) || !utf8.ValidString(rr.Data) {
-				t.Errorf("not UTF-8: %q %q", rr.Name, rr.Data)
+			if !utf8.ValidString(rr.Name) || !utf8.ValidString(rr.Data) || len(rr.Data) > maxText+len("…") {
+				t.Errorf("%q %q", rr.Name, rr.Data)
 			}
+		}
+		if len(m.Questions) > MaxQuestions || len(m.Answers) > MaxAnswers || len(m.EDNS.Options) > MaxOptions {
+			t.Errorf("%d questions, %d answers, %d options", len(m.Questions), len(m.Answers), len(m.EDNS.Options))
+		}
+		if m.Negative() != NotNegative && !m.Response {
+			t.Error("a query denies")
 		}
 		ok := AnswerAddrs(b, func(netip.Addr) {})
 		if err == nil && m.Response && m.Omitted == 0 && !ok {
 			t.Error("Parse reads the message and AnswerAddrs does not")
 		}
-		LooksLikeMessage(b)
+		if response, rcode, ok := Summary(b); ok && (response != m.Response || rcode != m.RCode&15) {
+			t.Errorf("summary %v %d, message %v %d", response, rcode, m.Response, m.RCode)
+		}
+		if LooksLikeMessage(b) && len(m.Questions)+len(m.Answers) == 0 && err == nil {
+			t.Error("looks like a message and has nothing")
+		}
+		if _, _, ok := Summary(b); LooksLikeMessage(b) && !ok {
+			t.Error("looks like a message and has no summary")
+		}
+		LooksLikeStream(b)
+		for rest, whole := b, true; whole; {
+			var msg []byte
+			if msg, rest, whole = CutMessage(rest); whole && len(msg)+len(rest)+2 > len(b) {
+				t.Errorf("cut %d and %d of %d", len(msg), len(rest), len(b))
+			}
+		}
 	})
 }
 

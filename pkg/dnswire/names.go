@@ -18,6 +18,11 @@ const (
 	TypeHTTPS = 65
 	TypeCAA   = 257
 
+	typeOPT   = 41
+	typeRRSIG = 46
+
+	rcodeNXDomain = 3
+
 	classIN = 1
 )
 
@@ -71,7 +76,7 @@ func TypeName(typ uint16) string {
 		return "A6"
 	case TypeDNAME:
 		return "DNAME"
-	case 41:
+	case typeOPT:
 		return "OPT"
 	case 43:
 		return "DS"
@@ -79,7 +84,7 @@ func TypeName(typ uint16) string {
 		return "SSHFP"
 	case 45:
 		return "IPSECKEY"
-	case 46:
+	case typeRRSIG:
 		return "RRSIG"
 	case 47:
 		return "NSEC"
@@ -149,7 +154,7 @@ func RCodeName(rcode int) string {
 		return "FORMERR"
 	case 2:
 		return "SERVFAIL"
-	case 3:
+	case rcodeNXDomain:
 		return "NXDOMAIN"
 	case 4:
 		return "NOTIMP"

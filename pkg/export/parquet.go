@@ -59,10 +59,19 @@ type row struct {
 	JA3                 string        `parquet:"ja3,optional,dict"`
 	JA3S                string        `parquet:"ja3s,optional,dict"`
 	JA4                 string        `parquet:"ja4,optional,dict"`
+	JA4S                string        `parquet:"ja4s,optional,dict"`
+	JA4X                string        `parquet:"ja4x,optional,dict"`
+	JA4H                string        `parquet:"ja4h,optional,dict"`
+	JA4T                string        `parquet:"ja4t,optional,dict"`
+	JA4TS               string        `parquet:"ja4ts,optional,dict"`
+	TLS                 *tls          `parquet:"tls,optional"`
+	QUIC                *quic         `parquet:"quic,optional"`
 	CertChain           []certificate `parquet:"cert_chain,list"`
 	DNS                 *dns          `parquet:"dns,optional"`
 	HTTP                *http         `parquet:"http,optional"`
 	HASSH               string        `parquet:"hassh,optional,dict"`
+	SSH                 *ssh          `parquet:"ssh,optional"`
+	DHCP                *dhcp         `parquet:"dhcp,optional"`
 	CommunityID         string        `parquet:"community_id,optional"`
 	Score               *float64      `parquet:"score,optional"`
 	Verdict             string        `parquet:"verdict,dict"`
@@ -91,6 +100,61 @@ type certificate struct {
 	KeyBits    uint32    `parquet:"key_bits"`
 	Signature  string    `parquet:"signature"`
 	SelfSigned bool      `parquet:"self_signed"`
+	CA         bool      `parquet:"ca"`
+	SCTs       uint32    `parquet:"scts"`
+	Policies   []string  `parquet:"policies,list"`
+	Validation string    `parquet:"validation,optional"`
+}
+
+type tls struct {
+	Group              string         `parquet:"group,optional"`
+	ClientVersions     []uint32       `parquet:"client_versions,list"`
+	ClientGroups       []uint32       `parquet:"client_groups,list"`
+	ClientKeyShares    []uint32       `parquet:"client_key_shares,list"`
+	ClientSignatures   []uint32       `parquet:"client_signatures,list"`
+	ClientALPN         []string       `parquet:"client_alpn,list"`
+	HelloRetry         bool           `parquet:"hello_retry"`
+	SessionOffered     bool           `parquet:"session_offered"`
+	EarlyData          bool           `parquet:"early_data"`
+	Ticket             bool           `parquet:"ticket"`
+	OCSPStaple         bool           `parquet:"ocsp_staple"`
+	Compressed         bool           `parquet:"compressed"`
+	CertificateRequest bool           `parquet:"certificate_request"`
+	ClientCertificate  string         `parquet:"client_certificate,optional"`
+	Renegotiation      bool           `parquet:"renegotiation"`
+	ECHConfig          uint32         `parquet:"ech_config"`
+	ECHPayload         uint32         `parquet:"ech_payload"`
+	RecordSizeLimit    uint32         `parquet:"record_size_limit"`
+	Heartbeats         uint32         `parquet:"heartbeats"`
+	HeartbeatOverread  bool           `parquet:"heartbeat_overread"`
+	Alerts             []record.Alert `parquet:"alerts,list"`
+}
+
+type quic struct {
+	DCIDLength  uint32   `parquet:"dcid_length"`
+	SCIDLength  uint32   `parquet:"scid_length"`
+	TokenLength uint32   `parquet:"token_length"`
+	Retry       bool     `parquet:"retry"`
+	ZeroRTT     bool     `parquet:"zero_rtt"`
+	Versions    []string `parquet:"versions,list"`
+	Parameters  []uint64 `parquet:"parameters,list"`
+	UserAgent   string   `parquet:"user_agent,optional"`
+}
+
+type ssh struct {
+	Client      string `parquet:"client,optional"`
+	Server      string `parquet:"server,optional"`
+	HASSHServer string `parquet:"hassh_server,optional"`
+}
+
+type dhcp struct {
+	Message    string   `parquet:"message,optional"`
+	Host       string   `parquet:"host,optional"`
+	FQDN       string   `parquet:"fqdn,optional"`
+	Vendor     string   `parquet:"vendor,optional"`
+	ClientID   string   `parquet:"client_id,optional"`
+	Parameters []uint32 `parquet:"parameters,list"`
+	Address    string   `parquet:"address,optional"`
 }
 
 type dns struct {
@@ -179,7 +243,7 @@ func makeRow(r *record.Record) row {
 		TLSResumed: r.TLSResumed, TLSEstablished: r.TLSEstablished, TLSIncomplete: r.TLSIncomplete, TLSECH: r.TLSECH,
 		StartTLS: r.StartTLS, QUICVersion: r.QUICVersion, TLSClientCiphers: widen(r.TLSClientCiphers),
 		TLSClientExtensions: widen(r.TLSClientExtensions), TLSServerExtensions: widen(r.TLSServerExtensions),
-		TLSKeyBits: r.TLSKeyBits, JA3: r.JA3, JA3S: r.JA3S, JA4: r.JA4, HASSH: r.HASSH, CommunityID: r.CommunityID,
+		TLSKeyBits: r.TLSKeyBits, JA3: r.JA3, JA3S: r.JA3S, JA4: r.JA4, JA4S: r.JA4S, JA4X: r.JA4X, JA4H: r.JA4H, JA4T: r.JA4T, JA4TS: r.JA4TS, HASSH: r.HASSH, CommunityID: r.CommunityID,
 		Score: optional(r.Score), Verdict: r.Verdict.String(), VerdictNote: r.VerdictNote, Margin: optional(r.Margin),
 		ModelID: r.ModelID, SchemaHash: r.SchemaHash,
 	}
@@ -191,7 +255,29 @@ func makeRow(r *record.Record) row {
 			SHA1: c.SHA1, SHA256: c.SHA256, Subject: c.Subject, Issuer: c.Issuer, Serial: c.Serial,
 			NotBefore: time.Unix(c.NotBefore, 0).UTC(), NotAfter: time.Unix(c.NotAfter, 0).UTC(), SANs: c.SANs,
 			KeyType: c.KeyType, KeyBits: c.KeyBits, Signature: c.Signature, SelfSigned: c.SelfSigned,
+			CA: c.CA, SCTs: c.SCTs, Policies: c.Policies, Validation: c.Validation,
 		})
+	}
+	if t := r.TLS; t != nil {
+		o.TLS = &tls{
+			Group: t.Group, ClientVersions: widen(t.ClientVersions), ClientGroups: widen(t.ClientGroups), ClientKeyShares: widen(t.ClientKeyShares),
+			ClientSignatures: widen(t.ClientSignatures), ClientALPN: t.ClientALPN, HelloRetry: t.HelloRetry, SessionOffered: t.SessionOffered,
+			EarlyData: t.EarlyData, Ticket: t.Ticket, OCSPStaple: t.OCSPStaple, Compressed: t.Compressed, CertificateRequest: t.CertificateRequest,
+			ClientCertificate: t.ClientCertificate, Renegotiation: t.Renegotiation, ECHConfig: t.ECHConfig, ECHPayload: t.ECHPayload,
+			RecordSizeLimit: t.RecordSizeLimit, Heartbeats: t.Heartbeats, HeartbeatOverread: t.HeartbeatOverread, Alerts: t.Alerts,
+		}
+	}
+	if q := r.QUIC; q != nil {
+		v := quic(*q)
+		o.QUIC = &v
+	}
+	if s := r.SSH; s != nil {
+		v := ssh(*s)
+		o.SSH = &v
+	}
+	if d := r.DHCP; d != nil {
+		v := dhcp(*d)
+		o.DHCP = &v
 	}
 	if d := r.DNS; d != nil {
 		o.DNS = &dns{Queries: d.Queries, Answers: d.Answers, RCode: d.RCode, Age: optional(d.Age)}

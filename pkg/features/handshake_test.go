@@ -503,6 +503,8 @@ func TestNothingObservedIsNaN(t *testing.T) {
 		f.App = app
 		got := vector(t, f)
 		check(t, got, counted)
+		check(t, got, map[string]float64{"qu_is_quic": bit(app == flow.AppQUIC)})
+		delete(got, "qu_is_quic")
 		for n, v := range got {
 			if _, ok := counted[n]; !ok && !math.IsNaN(v) {
 				t.Errorf("%v: %s is %v in a flow that shows nothing", app, n, v)
@@ -520,8 +522,8 @@ func TestClientHelloAloneShowsNothingOfTheServer(t *testing.T) {
 			continue
 		}
 		switch n {
-		case "rc_n_c", "rc_n_s", "rc_app_n_c", "rc_app_n_s", "rc_app_by_c", "rc_app_by_s", "rc_alert_n", "rc_ccs_n", "sh_alert_level":
-			continue // counted: records and alerts were looked for
+		case "rc_n_c", "rc_n_s", "rc_app_n_c", "rc_app_n_s", "rc_app_by_c", "rc_app_by_s", "rc_alert_n", "rc_ccs_n", "sh_alert_level", "qu_is_quic":
+			continue // counted: records and alerts were looked for; and what it is, is known
 		}
 		if !math.IsNaN(v) {
 			t.Errorf("%s is %v after a ClientHello alone", n, v)

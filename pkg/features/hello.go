@@ -177,13 +177,22 @@ func (x *facts) presence(seen, whole bool) float64 {
 	return math.NaN()
 }
 
-// versionNumber maps every draft of TLS 1.3 to TLS 1.3.
+// versionNumber maps every draft of TLS 1.3 to TLS 1.3, and the versions of DTLS,
+// whose numbers count down, to those of TLS that they are made from.
 func versionNumber(v uint16) uint16 {
-	if tlswire.IsTLS13(v) {
+	switch {
+	case tlswire.IsTLS13(v):
 		return tlswire.VersionTLS13
+	case v == tlswire.VersionDTLS12:
+		return tlswire.VersionTLS12
+	case v == tlswire.VersionDTLS10, v == versionBeforeDTLS:
+		return tlswire.VersionTLS11
 	}
 	return v
 }
+
+// versionBeforeDTLS is what OpenSSL spoke before DTLS 1.0 was a standard.
+const versionBeforeDTLS = 0x0100
 
 // serverVersion is the negotiated version. It is not known from a ServerHello
 // that was cut before supported_versions could be read.
@@ -240,6 +249,8 @@ func (s *serverFacts) read(l *lists, f *flow.Flow, h *tlswire.Handshake) {
 	s.resumed = resumed(h, s)
 	s.done = s.before13 && (h.ServerHelloDone || s.resumed == 1)
 	switch {
+	case f.App == flow.AppQUIC:
+		s.established = f.Half[0].ShortHeaders > 0 && f.Half[1].ShortHeaders > 0
 	case s.tls13:
 		s.established = f.Half[0].AppRecords > 0 && f.Half[1].AppRecords > 0
 	case s.before13:

@@ -91,7 +91,9 @@ func (r *recordFacts) read(f *flow.Flow, h *tlswire.Handshake) {
 		}
 		r.distinct, r.modal, r.mod16 = kinds/all, best/all, whole16/all
 	}
-	r.flight = serverFlight(f.Records, h)
+	if f.App != flow.AppDTLS {
+		r.flight = serverFlight(f.Records, h)
+	}
 }
 
 // serverFlight estimates the bytes of the server's first flight, the

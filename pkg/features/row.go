@@ -16,12 +16,14 @@ import (
 )
 
 // tls fills the TLS columns of the row from the parsed handshake.
-func (e *Extractor) tls(dst *record.Record, f *flow.Flow) {
+func (e *Extractor) tls(dst *record.Record, f *flow.Flow, details *record.TLS) {
 	x, h := &e.facts, &e.handshake
+	dst.TLS = e.details(details)
+	dst.StartTLS = f.Before.String()
 	dst.TLSVersion = tlswire.VersionName(tlswire.Version(h))
 	dst.TLSResumed = x.server.resumed == 1
 	dst.TLSEstablished = x.server.established
-	dst.TLSIncomplete = incomplete(f, h)
+	dst.TLSIncomplete = e.incomplete(f)
 	if h.ClientSeen {
 		c := &h.Client
 		dst.TLSSNI = text(c.SNI)
@@ -29,7 +31,7 @@ func (e *Extractor) tls(dst *record.Record, f *flow.Flow) {
 		dst.TLSClientCiphers = append(dst.TLSClientCiphers, c.CipherSuites...)
 		dst.TLSClientExtensions = append(dst.TLSClientExtensions, c.Extensions...)
 		dst.JA3 = fingerprint.JA3(c)
-		dst.JA4 = fingerprint.JA4(c, 't')
+		dst.JA4 = fingerprint.JA4(c, transport(f.App))
 		for _, p := range c.ALPN {
 			if !greaseALPN(p) {
 				dst.TLSALPN = protocolName(p)
@@ -48,6 +50,12 @@ func (e *Extractor) tls(dst *record.Record, f *flow.Flow) {
 			dst.TLSALPN = protocolName(s.ALPN)
 		}
 	}
+	if !h.ServerSeen && h.HelloRetry && h.Retry.CipherSuite != 0 {
+		dst.TLSCipher = tlswire.CipherName(h.Retry.CipherSuite)
+	}
+	if f.App == flow.AppQUIC {
+		e.quicColumns(dst)
+	}
 	if bits := clientKeyBits(h); bits > 0 && !x.server.tls13 {
 		dst.TLSKeyBits = uint32(bits)
 	}
@@ -56,10 +64,22 @@ func (e *Extractor) tls(dst *record.Record, f *flow.Flow) {
 	}
 }
 
+// transport is JA4's letter of what carries the handshake.
+func transport(app flow.App) byte {
+	switch app {
+	case flow.AppQUIC:
+		return fingerprint.TransportQUIC
+	case flow.AppDTLS:
+		return fingerprint.TransportDTLS
+	}
+	return fingerprint.TransportTCP
+}
+
 // incomplete reports whether a part of the handshake in clear is missing: it
 // was cut, it began before the capture, or the server's answer was not seen.
-func incomplete(f *flow.Flow, h *tlswire.Handshake) bool {
-	if h.Incomplete || !h.ClientSeen {
+func (e *Extractor) incomplete(f *flow.Flow) bool {
+	h := &e.handshake
+	if h.Incomplete || !h.ClientSeen || f.App == flow.AppDTLS && e.dtls.incomplete || f.App == flow.AppQUIC && e.quic.Incomplete {
 		return true
 	}
 	if h.ServerSeen || h.HelloRetry {
@@ -81,6 +101,7 @@ func certificateRow(c *certificate.Certificate) record.Certificate {
 	return record.Certificate{
 		SHA1: c.SHA1, SHA256: c.SHA256, Subject: c.Subject, Issuer: c.Issuer, Serial: c.Serial, NotBefore: c.NotBefore, NotAfter: c.NotAfter,
 		SANs: c.SANs, KeyType: c.KeyType, KeyBits: uint32(max(c.KeyBits, 0)), Signature: c.Signature, SelfSigned: c.SelfSigned,
+		CA: c.CA, SCTs: uint32(c.SCTs), Policies: c.Policies, Validation: c.Policy,
 	}
 }
 
@@ -128,19 +149,13 @@ func emptyDNS(old *record.DNS) *record.DNS {
 	return old
 }
 
-// resolution fills the answer that led to a flow.
-func (e *Extractor) resolution(dst *record.Record, f *flow.Flow, old *record.DNS) {
-	if len(f.Resolution) == 0 {
-		return
-	}
-	// A damaged message is used as far as it goes.
-	if err := dnswire.Parse(&e.message, f.Resolution); err != nil && len(e.message.Questions) == 0 {
-		return
-	}
-	dst.DNS = emptyDNS(old)
-	e.queries(dst.DNS)
-	e.answers(dst.DNS)
-	dst.DNS.Age = float64(f.ResolutionAge) / 1e9
+// resolution returns the answer that led to a flow, which is in e.message.
+func (e *Extractor) resolution(old *record.DNS, f *flow.Flow) *record.DNS {
+	d := emptyDNS(old)
+	e.queries(d)
+	e.answers(d)
+	d.Age = float64(f.ResolutionAge) / 1e9
+	return d
 }
 
 // dns fills a DNS flow's own queries and answers: each half is a row of
@@ -149,18 +164,16 @@ func (e *Extractor) dns(dst *record.Record, f *flow.Flow, old *record.DNS) {
 	d := emptyDNS(old)
 	found := false
 	for _, half := range []*flow.Half{&f.Half[flow.ClientToServer], &f.Half[flow.ServerToClient]} {
-		for b := half.Handshake; len(b) >= 2; {
-			n := int(b[0])<<8 | int(b[1])
-			b = b[2:]
-			n = min(n, len(b))
-			if err := dnswire.Parse(&e.message, b[:n]); err == nil || len(e.message.Questions)+len(e.message.Answers) > 0 {
+		for b := half.Handshake; len(b) > 0; {
+			var message []byte
+			message, b, _ = dnswire.CutMessage(b)
+			if err := dnswire.Parse(&e.message, message); err == nil || len(e.message.Questions)+len(e.message.Answers) > 0 {
 				found = true
 				if e.message.Response {
 					e.answers(d)
 				}
 				e.queries(d)
 			}
-			b = b[n:]
 		}
 	}
 	if found {

@@ -16,13 +16,14 @@ const SchemaName = "trench-v1"
 // MetadataKey is the key under which Parquet files carry Metadata.
 const MetadataKey = "trench.schema"
 
-// Column describes one feature. All of it goes into the column's digest.
+// Column describes one feature. All of it but Range goes into the column's digest.
 type Column struct {
 	Name     string
 	Unit     string
 	Group    string
 	Doc      string // the definition
 	Revision int    // raised when the computation changes under the same definition
+	Range    string // of the values besides NaN; follows from name and unit, so it is not in the digest
 }
 
 // Schema is an ordered list of columns. It never changes, so it may be shared.
@@ -47,7 +48,7 @@ func newSchema(name string, entries []entry) *Schema {
 	s := &Schema{name: name, index: make(map[string]int, len(entries))}
 	lists := map[string]string{}
 	for i, e := range entries {
-		c := Column{Name: e.name, Unit: e.unit, Doc: e.doc, Revision: 1}
+		c := Column{Name: e.name, Unit: e.unit, Doc: e.doc, Revision: 1, Range: columnRange(e.name, e.unit)}
 		c.Group, _, _ = strings.Cut(e.name, "_")
 		if _, known := lists[c.Group]; !known {
 			lists[c.Group] = listsDigest(c.Group)
@@ -125,6 +126,7 @@ type metadataColumn struct {
 	Group    string `json:"group"`
 	Doc      string `json:"doc"`
 	Revision int    `json:"revision"`
+	Range    string `json:"range"`
 	Digest   string `json:"digest"`
 }
 
@@ -138,7 +140,7 @@ func (s *Schema) Metadata(version string) []byte {
 	}
 	m := metadata{Schema: s.name, Version: version, Hash: hash}
 	for i, c := range s.columns {
-		m.Columns = append(m.Columns, metadataColumn{c.Name, c.Unit, c.Group, c.Doc, c.Revision, s.digests[i]})
+		m.Columns = append(m.Columns, metadataColumn{c.Name, c.Unit, c.Group, c.Doc, c.Revision, c.Range, s.digests[i]})
 	}
 	out, err := json.Marshal(m)
 	if err != nil {

@@ -135,8 +135,8 @@ func TestMetadataNamesEveryColumn(t *testing.T) {
 	var m struct {
 		Schema, Version, Hash string
 		Columns               []struct {
-			Name, Unit, Group, Doc, Digest string
-			Revision                       int
+			Name, Unit, Group, Doc, Range, Digest string
+			Revision                              int
 		}
 	}
 	if err := json.Unmarshal(s.Metadata("1.2.3"), &m); err != nil {
@@ -151,7 +151,7 @@ func TestMetadataNamesEveryColumn(t *testing.T) {
 	}
 	for i, c := range s.Columns() {
 		got := m.Columns[i]
-		if (Column{got.Name, got.Unit, got.Group, got.Doc, got.Revision}) != c || got.Digest != s.digests[i] {
+		if (Column{got.Name, got.Unit, got.Group, got.Doc, got.Revision, got.Range}) != c || got.Digest != s.digests[i] {
 			t.Errorf("column %d is %+v, want %+v", i, got, c)
 		}
 	}

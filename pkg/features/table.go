@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"trench/pkg/certificate"
+	"trench/pkg/dnswire"
 	"trench/pkg/flow"
 	"trench/pkg/tlswire"
 )
@@ -19,7 +20,7 @@ type entry struct {
 type facts struct {
 	flow   *flow.Flow
 	c, s   *flow.Half
-	hello  *tlswire.Handshake // empty for flows that are not TLS
+	hello  *tlswire.Handshake
 	lists  *lists
 	table  []float64 // n log2 n
 	shape  shape
@@ -29,10 +30,15 @@ type facts struct {
 	name   nameFacts
 	server serverFacts
 	chain  chainFacts
+	answer answerFacts
+	quic   quicFacts
+
+	optional optionalFacts
 }
 
-// read takes f apart. hello must hold f's handshake.
-func (x *facts) read(f *flow.Flow, hello *tlswire.Handshake, cache *certificate.Cache) {
+// read takes f apart. hello must hold f's handshake, and answer the DNS answer that
+// led to it, if there was one.
+func (x *facts) read(f *flow.Flow, hello *tlswire.Handshake, quic *quicConnection, answer *dnswire.Message, cache *certificate.Cache) {
 	x.flow, x.hello = f, hello
 	x.c, x.s = &f.Half[flow.ClientToServer], &f.Half[flow.ServerToClient]
 	x.shape.read(f.Packets)
@@ -42,14 +48,16 @@ func (x *facts) read(f *flow.Flow, hello *tlswire.Handshake, cache *certificate.
 	x.name.read(x)
 	x.server.read(x.lists, f, hello)
 	x.chain.read(x, cache)
+	x.answer.read(f, answer, &x.name)
+	x.quic.read(x, quic)
+	if x.optional.wanted {
+		x.optional.read(x, answer)
+	}
 }
 
 func (x *facts) milliseconds() float64 {
 	return float64(max(x.flow.Last-x.flow.First, 0)) / 1e6
 }
-
-// notYet is the value of columns whose parser is still to come.
-func notYet(*facts) float64 { return math.NaN() }
 
 // side is one direction, for columns that exist per direction.
 type side struct {
@@ -189,7 +197,7 @@ func table() []entry {
 	add("bu_first_c_bytes", "bytes", "payload bytes of the client's first burst; NaN without any", func(x *facts) float64 { return x.shape.firstClient })
 
 	// rc: TLS records
-	const noRecords = "; NaN when no TLS record was seen"
+	const noRecords = "; NaN when no TLS or DTLS record was seen"
 	records := func(x *facts, v float64) float64 {
 		if !x.rec.any {
 			return math.NaN()
@@ -197,7 +205,7 @@ func table() []entry {
 		return v
 	}
 	for _, s := range sides {
-		add("rc_n_"+s.letter, "records", "TLS records from the "+s.who+noRecords, func(x *facts) float64 { return records(x, float64(half(x, s.d).TLSRecords)) })
+		add("rc_n_"+s.letter, "records", "TLS or DTLS records from the "+s.who+noRecords, func(x *facts) float64 { return records(x, float64(half(x, s.d).TLSRecords)) })
 	}
 	for _, s := range sides {
 		add("rc_app_n_"+s.letter, "records", "application-data records from the "+s.who+noRecords, func(x *facts) float64 { return records(x, float64(half(x, s.d).AppRecords)) })
@@ -214,7 +222,7 @@ func table() []entry {
 	add("rc_srv_flight_est", "bytes", "estimate of the certificate bytes in the server's first flight, at least 0. TLS 1.3: body bytes of the server's application-data records between its ServerHello "+
 		"and the client's first application-data record after that, less 17 a record (content type, tag) and 121 (EncryptedExtensions 6, CertificateVerify 79, Finished 36). "+
 		"TLS 1.2 and before: body bytes of the server's handshake records from its first one to its ChangeCipherSpec or the client's next record, less 78 (ServerHello 74, ServerHelloDone 4) "+
-		"and the ServerKeyExchange. Over the first 50 records of each direction; NaN when the version is not known, no such record of the server was seen, or in TLS 1.3 none of the client after it",
+		"and the ServerKeyExchange. Over the first 50 records of each direction; NaN for DTLS, whose messages have other headers, when the version is not known, no such record of the server was seen, or in TLS 1.3 none of the client after it",
 		func(x *facts) float64 { return x.rec.flight })
 	add("rc_alert_n", "records", "alert records of both directions, encrypted or not"+noRecords, func(x *facts) float64 { return records(x, float64(x.c.Alerts)+float64(x.s.Alerts)) })
 	add("rc_ccs_n", "records", "ChangeCipherSpec records of both directions"+noRecords, func(x *facts) float64 {
@@ -260,13 +268,14 @@ func table() []entry {
 		return v
 	}
 	add("ch_len", "bytes", "length of the ClientHello's body as declared in its header; NaN without a ClientHello", func(x *facts) float64 { return hello(x, float64(x.hello.Client.Length)) })
-	add("ch_legacy_ver", "version", "client_version (legacy_version) as a number, 769 for TLS 1.0, 771 for TLS 1.2; NaN without a ClientHello", func(x *facts) float64 {
+	const asNumber = " as a number, 769 for TLS 1.0, 771 for TLS 1.2; DTLS 1.0 as 770 and DTLS 1.2 as 771"
+	add("ch_legacy_ver", "version", "client_version (legacy_version)"+asNumber+"; NaN without a ClientHello", func(x *facts) float64 {
 		if x.hello.Client.Version == 0 {
 			return math.NaN()
 		}
-		return hello(x, float64(x.hello.Client.Version))
+		return hello(x, float64(versionNumber(x.hello.Client.Version)))
 	})
-	add("ch_max_ver", "version", "highest version offered in supported_versions, else client_version, as a number; drafts of TLS 1.3 count as 772; GREASE left out"+noClient, func(x *facts) float64 {
+	add("ch_max_ver", "version", "highest version offered in supported_versions, else client_version,"+asNumber+"; TLS 1.3, its drafts and DTLS 1.3 as 772; GREASE left out"+noClient, func(x *facts) float64 {
 		v := versionNumber(x.hello.Client.MaxVersion())
 		if v == tlswire.VersionTLS13 { // nothing that was cut could be higher
 			return hello(x, float64(v))
@@ -318,7 +327,7 @@ func table() []entry {
 		}
 		return bit(x.server.seen)
 	})
-	add("sh_ver", "version", "negotiated version as a number, 772 for TLS 1.3 and its drafts; NaN without a ServerHello, or when it was cut before this could be known", func(x *facts) float64 { return x.server.version })
+	add("sh_ver", "version", "negotiated version"+asNumber+", 772 for TLS 1.3, its drafts and DTLS 1.3; NaN without a ServerHello, or when it was cut before this could be known", func(x *facts) float64 { return x.server.version })
 	add("sh_cs_class", "class", "class of the selected suite: 0 unknown, 1 without encryption or authentication or of export strength, 2 RC4, RC2, DES, 3DES, IDEA or an MD5 MAC, "+
 		"3 others with SHA-1, 4 others with SHA-2, 5 authenticated encryption with long-lived keys, 6 the same with ephemeral keys, 7 TLS 1.3"+noServer,
 		func(x *facts) float64 { return x.chosenSuite(float64(x.server.suite >> suiteClassShift & 0xf)) })
@@ -370,7 +379,7 @@ func table() []entry {
 		return x.before13(float64(n))
 	})
 	add("sh_alert_level", "class", "highest level of an alert in clear from either side: 0 none, 1 warning, 2 fatal; NaN without any hello", func(x *facts) float64 { return x.server.alert })
-	add("sh_hs_complete", "bit", "1 if the handshake was completed: both sides sent Finished after ChangeCipherSpec (TLS 1.2 and before) or application data (TLS 1.3); else 0; NaN where sh_seen is",
+	add("sh_hs_complete", "bit", "1 if the handshake was completed: both sides sent Finished after ChangeCipherSpec (TLS 1.2 and before) or application data (TLS 1.3), in QUIC packets with a short header; else 0; NaN where sh_seen is",
 		func(x *facts) float64 {
 			if !x.server.observable {
 				return math.NaN()
@@ -475,28 +484,29 @@ func table() []entry {
 	// dn: the DNS answer that led here
 	const answer = "the last DNS answer to the same client that gave the server's address, at most 5 minutes before the flow"
 	const noAnswer = "; NaN without " + answer
-	add("dn_seen", "bit", "1 if there was such an answer: "+answer+"; 0 if none although DNS of the client was seen; else NaN", notYet)
-	add("dn_age_s", "s", "time from the answer to the flow's first packet"+noAnswer, notYet)
-	add("dn_name_eq_sni", "bit", "1 if the name asked for is the SNI (in lower case, without a final dot), else 0; NaN without SNI"+noAnswer, notYet)
-	add("dn_n_a", "records", "A records in the answer"+noAnswer, notYet)
-	add("dn_n_aaaa", "records", "AAAA records in the answer"+noAnswer, notYet)
-	add("dn_cname_depth", "records", "CNAME records from the name asked for to the server's address"+noAnswer, notYet)
-	add("dn_ttl_min", "s", "smallest time to live of the A and AAAA records"+noAnswer, notYet)
-	add("dn_ttl_max", "s", "largest time to live of the A and AAAA records"+noAnswer, notYet)
-	add("dn_name_len", "bytes", "length of the name asked for, without a final dot"+noAnswer, notYet)
-	add("dn_digit_n", "count", "digits in the name asked for"+noAnswer, notYet)
-	add("dn_nonalnum_n", "count", "characters other than letters and digits in the name asked for"+noAnswer, notYet)
-	add("dn_nx_rate_5m", "ratio", "share of NXDOMAIN in the DNS answers to the client in the 5 minutes before the flow; NaN without any", notYet)
+	add("dn_seen", "bit", "1 if there was such an answer: "+answer+"; 0 if none although DNS of the client was seen; else NaN", func(x *facts) float64 { return x.answer.seen })
+	add("dn_age_s", "s", "time from the answer to the flow's first packet"+noAnswer, func(x *facts) float64 { return x.answer.age })
+	add("dn_name_eq_sni", "bit", "1 if the name asked for is the SNI (in lower case, without a final dot), else 0; NaN without SNI"+noAnswer, func(x *facts) float64 { return x.answer.nameIsSNI })
+	add("dn_n_a", "records", "A records in the answer"+noAnswer, func(x *facts) float64 { return x.answer.a })
+	add("dn_n_aaaa", "records", "AAAA records in the answer"+noAnswer, func(x *facts) float64 { return x.answer.aaaa })
+	add("dn_cname_depth", "records", "CNAME records from the name asked for to the server's address"+noAnswer, func(x *facts) float64 { return x.answer.depth })
+	add("dn_ttl_min", "s", "smallest time to live of the A and AAAA records"+noAnswer, func(x *facts) float64 { return x.answer.ttlMin })
+	add("dn_ttl_max", "s", "largest time to live of the A and AAAA records"+noAnswer, func(x *facts) float64 { return x.answer.ttlMax })
+	add("dn_name_len", "bytes", "length of the name asked for, without a final dot"+noAnswer, func(x *facts) float64 { return x.answer.length })
+	add("dn_digit_n", "count", "digits in the name asked for"+noAnswer, func(x *facts) float64 { return x.answer.digits })
+	add("dn_nonalnum_n", "count", "characters other than letters and digits in the name asked for"+noAnswer, func(x *facts) float64 { return x.answer.others })
+	add("dn_nx_rate_5m", "ratio", "share of NXDOMAIN in the DNS answers to the client in the 5 minutes before the flow; NaN without any", func(x *facts) float64 { return x.answer.missing })
 
 	// qu: QUIC
-	const noInitial = "; NaN without a readable Initial packet"
-	add("qu_is_quic", "bit", "1 if the flow is QUIC, 0 if it is TLS over TCP or DTLS", notYet)
-	add("qu_version_class", "class", "version: 1 QUIC version 1, 2 version 2, 3 IETF drafts, 4 Google's, 9 other"+noInitial, notYet)
-	add("qu_dcid_len", "bytes", "length of the destination connection id in the client's first Initial"+noInitial, notYet)
-	add("qu_scid_len", "bytes", "length of the source connection id in the client's first Initial"+noInitial, notYet)
-	add("qu_token_len", "bytes", "length of the token in the client's first Initial"+noInitial, notYet)
-	add("qu_retry", "bit", "1 if the server sent a Retry, else 0"+noInitial, notYet)
-	add("qu_zero_rtt", "bit", "1 if the client sent 0-RTT packets, else 0"+noInitial, notYet)
-	add("qu_tp_n", "parameters", "transport parameters of the client, GREASE left out"+noInitial, notYet)
+	const noVersion = "; NaN when the flow is not QUIC, or no packet names its version"
+	const noInitial = "; NaN when the flow is not QUIC, or without an Initial packet of the client"
+	add("qu_is_quic", "bit", "1 if the flow is QUIC, 0 if it is TLS over TCP or DTLS", func(x *facts) float64 { return x.quic.is })
+	add("qu_version_class", "class", "version: 1 QUIC version 1, 2 version 2, 3 IETF drafts, 4 Google's, 9 other"+noVersion, func(x *facts) float64 { return x.quic.version })
+	add("qu_dcid_len", "bytes", "length of the destination connection id in the client's first Initial"+noInitial, func(x *facts) float64 { return x.quic.dcid })
+	add("qu_scid_len", "bytes", "length of the source connection id in the client's first Initial"+noInitial, func(x *facts) float64 { return x.quic.scid })
+	add("qu_token_len", "bytes", "length of the longest token in an Initial of the client"+noInitial, func(x *facts) float64 { return x.quic.token })
+	add("qu_retry", "bit", "1 if the server sent a Retry, else 0"+noInitial, func(x *facts) float64 { return x.quic.retry })
+	add("qu_zero_rtt", "bit", "1 if the client sent 0-RTT packets, else 0"+noInitial, func(x *facts) float64 { return x.quic.zeroRTT })
+	add("qu_tp_n", "parameters", "transport parameters of the client, GREASE left out; NaN without a whole ClientHello that has them", func(x *facts) float64 { return x.quic.parameters })
 	return t
 }

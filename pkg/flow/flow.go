@@ -52,30 +52,6 @@ func (e EndReason) String() string {
 	return ""
 }
 
-// App is the application protocol as recognised by content.
-type App uint8
-
-// Protocols that capture recognises by their first bytes.
-const (
-	AppUnknown App = iota
-	AppTLS
-	AppDTLS
-	AppQUIC
-	AppDNS
-	AppHTTP
-	AppSSH
-)
-
-var appNames = [...]string{"", "tls", "dtls", "quic", "dns", "http", "ssh"}
-
-// String returns the name used in records, empty when not recognised.
-func (a App) String() string {
-	if int(a) < len(appNames) {
-		return appNames[a]
-	}
-	return ""
-}
-
 // ProtocolName returns the name of an IP protocol number as used in records.
 func ProtocolName(p uint8) string { return protocolNames[p] }
 
@@ -129,13 +105,44 @@ type Half struct {
 	TLSRecords, AppRecords, AppBytes uint64 // records seen; of them application data; their body bytes
 	Alerts, ChangeCipherSpecs        uint64
 	AppByteCounts                    [256]uint16 // values of the first CountedBytes application-data body bytes
+	ShortHeaders                     uint64      // QUIC: packets with a short header, which carry application data
+
+	// TTL is the time to live, or the hop limit, of the first packet.
+	TTL uint8
+	// Opening is the window (2 bytes) and the options of the TCP segment with SYN,
+	// empty unless capture was asked to keep it.
+	Opening []byte
 
 	// Handshake is what later stages may parse: for TLS the records that are
-	// not application data, with their headers; for HTTP/1 the header
-	// sections; for SSH the first bytes; for UDP protocols whole datagrams,
-	// each behind its length (2 bytes, big endian). Empty for what was not
-	// recognised.
+	// not application data, with their headers, and tlswire.RecordGap where bytes
+	// are missing; for HTTP/1 the header sections; for SSH the first bytes; for DNS,
+	// QUIC, DTLS and DHCP whole messages, each behind its length (2 bytes, big
+	// endian), of QUIC those with a long header. Empty for other protocols.
 	Handshake []byte
+}
+
+// DNSContext is what the DNS answers to a client were like in the five minutes
+// before a flow.
+type DNSContext struct {
+	Responses uint32
+	Negative  uint32 // of them: the name does not exist (NXDOMAIN)
+}
+
+// HTTPContext sums up the HTTP/1 in clear that a client host exchanged in the five
+// minutes before a flow, whatever the server, as far as the first segment of each
+// message shows it.
+type HTTPContext struct {
+	Requests       uint32
+	Fields         uint32 // header fields of the requests
+	UserAgents     uint32 // requests with a User-Agent
+	UserAgentBytes uint32 // length of these fields
+	Posts          uint32 // requests with the method POST
+	Referers       uint32 // requests with a Referer
+	Responses      uint32
+	Errors         uint32 // responses with status 400 and above
+	ContentTypes   uint32 // different types of the responses, without parameters
+	Programs       uint32 // requests and responses for a program, as httpwire tells
+	Server         string // the last Server field of a response, empty for none
 }
 
 // Flow is one flow as capture reports it. All values are since the flow's start.
@@ -148,6 +155,7 @@ type Flow struct {
 	Last     int64
 	Protocol uint8 // IP protocol number
 	App      App
+	Before   App // the protocol that TLS or DTLS came after in the same flow
 	Client   netip.AddrPort
 	Server   netip.AddrPort
 	VLAN     []uint16 // outer first
@@ -164,4 +172,6 @@ type Flow struct {
 
 	Resolution    []byte // the DNS response that named the server, empty when none was seen
 	ResolutionAge int64  // ns from that response to the flow's first packet
+	DNS           DNSContext
+	HTTP          *HTTPContext // nil when no HTTP was watched
 }

@@ -118,7 +118,27 @@ func LooksLikeRequest(b []byte) bool {
 		i := bytes.LastIndexByte(line, ' ')
 		return i > sp && token(method) && isVersion(line[i+1:])
 	}
-	return knownMethod(method)
+	return knownMethod(method) && !foreignTarget(line[sp+1:])
+}
+
+// foreignTarget reports whether the target of a line that is cut, or what there is
+// of it, may be of a protocol with a request line like HTTP's: RTSP, SIP or ICAP.
+func foreignTarget(rest []byte) bool {
+	if version, ok := bytes.CutPrefix(rest, []byte("* ")); ok {
+		return len(version) > 0 && version[0] != 'H'
+	}
+	for _, scheme := range []string{"rtsp:", "rtspu:", "sip:", "sips:", "icap:"} {
+		if n := min(len(rest), len(scheme)); string(rest[:n]) == scheme[:n] {
+			return true
+		}
+	}
+	return false
+}
+
+// IsHTTP2Preface reports whether b begins like a client's side of HTTP/2 (RFC
+// 9113, section 3.4): at once, or after Upgrade: h2c was accepted.
+func IsHTTP2Preface(b []byte) bool {
+	return bytes.HasPrefix(b, []byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"))
 }
 
 // LooksLikeResponse reports whether b begins with a status line of HTTP/1:
@@ -128,6 +148,15 @@ func LooksLikeResponse(b []byte) bool {
 	return len(b) >= n+4 && isVersion(b[:n]) && b[n] == ' ' &&
 		b[n+1] >= '1' && b[n+1] <= '9' && digit(b[n+2]) && digit(b[n+3]) &&
 		(len(b) == n+4 || b[n+4] == ' ' || b[n+4] == '\r' || b[n+4] == '\n')
+}
+
+// Status returns the status of a response's head, 0 when it is none.
+func Status(head []byte) int {
+	const n = len("HTTP/1.1 ")
+	if !LooksLikeResponse(head) {
+		return 0
+	}
+	return int(head[n]-'0')*100 + int(head[n+1]-'0')*10 + int(head[n+2]-'0')
 }
 
 func isVersion(b []byte) bool {
@@ -142,11 +171,15 @@ const maxMethodLen = 20
 // token reports whether b could be a method: letters, digits and "-" or "_".
 func token(b []byte) bool {
 	for _, c := range b {
-		if !(c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || digit(c) || c == '-' || c == '_') {
+		if !tokenByte(c) {
 			return false
 		}
 	}
 	return true
+}
+
+func tokenByte(c byte) bool {
+	return c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || digit(c) || c == '-' || c == '_'
 }
 
 func knownMethod(b []byte) bool {

@@ -170,12 +170,13 @@ func (d *Decoder) ipv4(v *View, b []byte, wire int) Outcome {
 	if total < head {
 		return Malformed
 	}
-	v.Truncated = total > len(b)
-	if v.Truncated {
-		if d.strict && total > wire {
+	if total > wire { // says more than the frame held
+		if d.strict || wire < head {
 			return Malformed
 		}
-	} else {
+		total = wire
+	}
+	if v.Truncated = total > len(b); !v.Truncated {
 		b = b[:total] // padding of short Ethernet frames
 	}
 	v.IP, v.Bytes = b, uint32(total)
@@ -195,12 +196,13 @@ func (d *Decoder) ipv6(v *View, b []byte, wire int) Outcome {
 	if total == 40 && b[6] != 59 && wire > 40 && !d.strict {
 		total = wire // jumbogram or segmentation offload
 	}
-	v.Truncated = total > len(b)
-	if v.Truncated {
-		if d.strict && total > wire {
+	if total > wire { // says more than the frame held
+		if d.strict || wire < 40 {
 			return Malformed
 		}
-	} else {
+		total = wire
+	}
+	if v.Truncated = total > len(b); !v.Truncated {
 		b = b[:total]
 	}
 	v.IP, v.Bytes = b, uint32(total)

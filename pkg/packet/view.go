@@ -42,6 +42,33 @@ type View struct {
 	Payload   []byte // captured transport payload
 }
 
+// TTL returns the time to live of an IPv4 packet, the hop limit of an IPv6 packet.
+func (v *View) TTL() uint8 {
+	switch {
+	case v.Key.Version == 4 && len(v.IP) >= 20:
+		return v.IP[8]
+	case v.Key.Version == 6 && len(v.IP) >= 40:
+		return v.IP[7]
+	}
+	return 0
+}
+
+// TCPOptions returns what was captured of the options in a TCP header. Behind IPv6
+// extension headers they are not looked for.
+func (v *View) TCPOptions() []byte {
+	head := 40
+	if v.Key.Version == 4 && len(v.IP) > 0 {
+		head = int(v.IP[0]&15) * 4
+	} else if len(v.IP) < head || v.IP[6] != ProtocolTCP {
+		return nil
+	}
+	if len(v.IP) < head+20 {
+		return nil
+	}
+	tcp := v.IP[head:]
+	return tcp[20:min(max(int(tcp[12]>>4)*4, 20), len(tcp))]
+}
+
 // setEnds puts the addresses of an IP header and the ports into the key in
 // canonical order.
 func (v *View) setEnds(ip []byte, sport, dport uint16) {

@@ -91,10 +91,19 @@ var columns = []Column{
 	{"ja3", func(b []byte, r *Record) []byte { return optString(b, r.JA3) }},
 	{"ja3s", func(b []byte, r *Record) []byte { return optString(b, r.JA3S) }},
 	{"ja4", func(b []byte, r *Record) []byte { return optString(b, r.JA4) }},
+	{"ja4s", func(b []byte, r *Record) []byte { return optString(b, r.JA4S) }},
+	{"ja4x", func(b []byte, r *Record) []byte { return optString(b, r.JA4X) }},
+	{"ja4h", func(b []byte, r *Record) []byte { return optString(b, r.JA4H) }},
+	{"ja4t", func(b []byte, r *Record) []byte { return optString(b, r.JA4T) }},
+	{"ja4ts", func(b []byte, r *Record) []byte { return optString(b, r.JA4TS) }},
+	{"tls", func(b []byte, r *Record) []byte { return appendTLS(b, r.TLS) }},
+	{"quic", func(b []byte, r *Record) []byte { return appendQUIC(b, r.QUIC) }},
 	{"cert_chain", func(b []byte, r *Record) []byte { return list(b, r.CertChain, appendCertificate) }},
 	{"dns", func(b []byte, r *Record) []byte { return appendDNS(b, r.DNS) }},
 	{"http", func(b []byte, r *Record) []byte { return appendHTTP(b, r.HTTP) }},
 	{"hassh", func(b []byte, r *Record) []byte { return optString(b, r.HASSH) }},
+	{"ssh", func(b []byte, r *Record) []byte { return appendSSH(b, r.SSH) }},
+	{"dhcp", func(b []byte, r *Record) []byte { return appendDHCP(b, r.DHCP) }},
 	{"community_id", func(b []byte, r *Record) []byte { return optString(b, r.CommunityID) }},
 	{"score", func(b []byte, r *Record) []byte { return nullFloat(b, r.Score) }},
 	{"verdict", func(b []byte, r *Record) []byte { return appendString(b, r.Verdict.String()) }},
@@ -144,7 +153,7 @@ func nullFloat(b []byte, f float64) []byte {
 	return strconv.AppendFloat(b, f, 'g', -1, 64)
 }
 
-func optInts[T uint16 | uint32](b []byte, list []T) []byte {
+func optInts[T uint16 | uint32 | uint64](b []byte, list []T) []byte {
 	if len(list) == 0 {
 		return b
 	}
@@ -209,150 +218,6 @@ func appendSeconds(b []byte, s float64) []byte {
 		n--
 	}
 	return append(b, digits[:n]...)
-}
-
-// object writes a JSON object member by member.
-type object struct{ b []byte }
-
-func newObject(b []byte) object { return object{append(b, '{')} }
-
-func (o *object) key(name string) {
-	if o.b[len(o.b)-1] != '{' {
-		o.b = append(o.b, ',')
-	}
-	o.b = append(o.b, '"')
-	o.b = append(o.b, name...)
-	o.b = append(o.b, '"', ':')
-}
-
-func (o *object) text(name, value string) {
-	if value != "" {
-		o.key(name)
-		o.b = appendString(o.b, value)
-	}
-}
-
-func (o *object) end() []byte { return append(o.b, '}') }
-
-func appendCertificate(b []byte, c *Certificate) []byte {
-	o := newObject(b)
-	o.text("sha1", c.SHA1)
-	o.text("sha256", c.SHA256)
-	o.text("subject", c.Subject)
-	o.text("issuer", c.Issuer)
-	o.text("serial", c.Serial)
-	o.key("not_before")
-	o.b = appendDate(o.b, c.NotBefore)
-	o.key("not_after")
-	o.b = appendDate(o.b, c.NotAfter)
-	if len(c.SANs) > 0 {
-		o.key("sans")
-		o.b = list(o.b, c.SANs, func(b []byte, s *string) []byte { return appendString(b, *s) })
-	}
-	o.text("key_type", c.KeyType)
-	o.key("key_bits")
-	o.b = strconv.AppendUint(o.b, uint64(c.KeyBits), 10)
-	o.text("signature", c.Signature)
-	o.key("self_signed")
-	o.b = strconv.AppendBool(o.b, c.SelfSigned)
-	return o.end()
-}
-
-// appendDate writes a certificate's date. X.509 dates end with the year 9999.
-func appendDate(b []byte, sec int64) []byte {
-	return time.Unix(sec, 0).UTC().AppendFormat(b, `"2006-01-02T15:04:05Z"`)
-}
-
-func appendDNS(b []byte, d *DNS) []byte {
-	if d == nil {
-		return b
-	}
-	o := newObject(b)
-	if len(d.Queries) > 0 {
-		o.key("queries")
-		o.b = list(o.b, d.Queries, func(b []byte, q *Query) []byte {
-			o := newObject(b)
-			o.text("name", q.Name)
-			o.text("type", q.Type)
-			return o.end()
-		})
-	}
-	if len(d.Answers) > 0 {
-		o.key("answers")
-		o.b = list(o.b, d.Answers, func(b []byte, a *Answer) []byte {
-			o := newObject(b)
-			o.text("name", a.Name)
-			o.text("type", a.Type)
-			o.key("ttl")
-			o.b = strconv.AppendUint(o.b, uint64(a.TTL), 10)
-			o.text("data", a.Data)
-			return o.end()
-		})
-	}
-	o.text("rcode", d.RCode)
-	if !math.IsNaN(d.Age) {
-		o.key("age")
-		o.b = strconv.AppendFloat(o.b, d.Age, 'g', -1, 64)
-	}
-	return o.end()
-}
-
-func appendHTTP(b []byte, h *HTTP) []byte {
-	if h == nil {
-		return b
-	}
-	o := newObject(b)
-	if len(h.Requests) > 0 {
-		o.key("requests")
-		o.b = list(o.b, h.Requests, func(b []byte, q *Request) []byte {
-			o := newObject(b)
-			o.text("method", q.Method)
-			o.text("target", q.Target)
-			o.text("host", q.Host)
-			o.text("user_agent", q.UserAgent)
-			o.text("version", q.Version)
-			o.headers(q.Headers)
-			return o.end()
-		})
-	}
-	if len(h.Responses) > 0 {
-		o.key("responses")
-		o.b = list(o.b, h.Responses, func(b []byte, s *Response) []byte {
-			o := newObject(b)
-			o.key("status")
-			o.b = strconv.AppendUint(o.b, uint64(s.Status), 10)
-			o.text("version", s.Version)
-			o.text("server", s.Server)
-			o.headers(s.Headers)
-			return o.end()
-		})
-	}
-	return o.end()
-}
-
-func (o *object) headers(h []Header) {
-	if len(h) == 0 {
-		return
-	}
-	o.key("headers")
-	o.b = list(o.b, h, func(b []byte, h *Header) []byte {
-		o := newObject(b)
-		o.text("name", h.Name)
-		o.text("value", h.Value)
-		return o.end()
-	})
-}
-
-func appendReason(b []byte, r *Reason) []byte {
-	o := newObject(b)
-	o.text("code", r.Code)
-	o.text("text", r.Text)
-	o.key("value")
-	o.b = nullFloat(o.b, r.Value)
-	o.key("contribution")
-	o.b = nullFloat(o.b, r.Contribution)
-	o.text("attack", r.Attack)
-	return o.end()
 }
 
 // appendString writes a JSON string. Bytes that are not valid UTF-8 become

@@ -46,10 +46,15 @@ type Record struct {
 	TLSServerExtensions                               []uint16
 	TLSKeyBits                                        uint32
 	JA3, JA3S, JA4                                    string
+	JA4S, JA4X, JA4H, JA4T, JA4TS                     string // only when FoxIO's licence was accepted
+	TLS                                               *TLS
+	QUIC                                              *QUIC
 	CertChain                                         []Certificate
 	DNS                                               *DNS
 	HTTP                                              *HTTP
 	HASSH                                             string
+	SSH                                               *SSH
+	DHCP                                              *DHCP
 	CommunityID                                       string
 
 	Score       float64 // calibrated probability, NaN when not scored
@@ -98,6 +103,69 @@ type Certificate struct {
 	KeyBits             uint32
 	Signature           string
 	SelfSigned          bool
+	CA                  bool     // basic constraints
+	SCTs                uint32   // embedded signed certificate timestamps
+	Policies            []string // OIDs
+	Validation          string   // dv ov iv ev, by the CA/Browser Forum's policies
+}
+
+// TLS is what else a TLS, DTLS or QUIC handshake shows in clear.
+type TLS struct {
+	Group              string   // negotiated: of the key share or the ServerKeyExchange
+	ClientVersions     []uint16 // supported_versions, GREASE kept
+	ClientGroups       []uint16
+	ClientKeyShares    []uint16 // their groups
+	ClientSignatures   []uint16 // signature algorithms
+	ClientALPN         []string
+	HelloRetry         bool // HelloRetryRequest, or HelloVerifyRequest in DTLS
+	SessionOffered     bool // a session id, a ticket or a pre-shared key
+	EarlyData          bool // 0-RTT was offered
+	Ticket             bool // the server issued one in clear
+	OCSPStaple         bool
+	Compressed         bool // the certificates came compressed
+	CertificateRequest bool
+	ClientCertificate  string // SHA-256 of the client's, hex
+	Renegotiation      bool   // asked for or begun in clear
+	ECHPayload         uint32 // bytes of encrypted_client_hello's payload
+	ECHConfig          uint32 // its config id
+	RecordSizeLimit    uint32
+	Heartbeats         uint32 // records
+	HeartbeatOverread  bool   // one asks for more than it brought (CVE-2014-0160)
+	Alerts             []Alert
+}
+
+// Alert is a TLS alert in clear.
+type Alert struct {
+	Sender      string `parquet:"sender"` // client or server
+	Level       string `parquet:"level"`  // warning or fatal
+	Code        uint32 `parquet:"code"`
+	Description string `parquet:"description"`
+}
+
+// QUIC is what a QUIC connection shows besides its TLS handshake.
+type QUIC struct {
+	DCIDLength, SCIDLength uint32 // bytes, of the client's first Initial
+	TokenLength            uint32 // bytes
+	Retry, ZeroRTT         bool
+	Versions               []string // of a version negotiation
+	Parameters             []uint64 // ids of the client's transport parameters, wire order, GREASE kept
+	UserAgent              string   // of gQUIC
+}
+
+// SSH is what an SSH connection shows besides the client's HASSH.
+type SSH struct {
+	Client, Server string // identification lines
+	HASSHServer    string
+}
+
+// DHCP is what a DHCP client tells of itself.
+type DHCP struct {
+	Message    string // the type of the last message: discover, request and so on
+	Host, FQDN string
+	Vendor     string
+	ClientID   string   // hex
+	Parameters []uint32 // the options it asks for, in its order
+	Address    string   // that it asks for or was given
 }
 
 // DNS is what a DNS exchange, or the answer that led to a flow, shows.

@@ -113,6 +113,63 @@ type (
 		KeyBits    uint32   `ch:"key_bits"`
 		Signature  string   `ch:"signature"`
 		SelfSigned bool     `ch:"self_signed"`
+		CA         bool     `ch:"ca"`
+		SCTs       uint32   `ch:"scts"`
+		Policies   []string `ch:"policies"`
+		Validation string   `ch:"validation"`
+	}
+	tls struct {
+		Group              string   `ch:"group"`
+		ClientVersions     []uint16 `ch:"client_versions"`
+		ClientGroups       []uint16 `ch:"client_groups"`
+		ClientKeyShares    []uint16 `ch:"client_key_shares"`
+		ClientSignatures   []uint16 `ch:"client_signatures"`
+		ClientALPN         []string `ch:"client_alpn"`
+		HelloRetry         bool     `ch:"hello_retry"`
+		SessionOffered     bool     `ch:"session_offered"`
+		EarlyData          bool     `ch:"early_data"`
+		Ticket             bool     `ch:"ticket"`
+		OCSPStaple         bool     `ch:"ocsp_staple"`
+		Compressed         bool     `ch:"compressed"`
+		CertificateRequest bool     `ch:"certificate_request"`
+		ClientCertificate  string   `ch:"client_certificate"`
+		Renegotiation      bool     `ch:"renegotiation"`
+		ECHConfig          uint32   `ch:"ech_config"`
+		ECHPayload         uint32   `ch:"ech_payload"`
+		RecordSizeLimit    uint32   `ch:"record_size_limit"`
+		Heartbeats         uint32   `ch:"heartbeats"`
+		HeartbeatOverread  bool     `ch:"heartbeat_overread"`
+		Alerts             []alert  `ch:"alerts"`
+	}
+	alert struct {
+		Sender      string `ch:"sender"`
+		Level       string `ch:"level"`
+		Code        uint32 `ch:"code"`
+		Description string `ch:"description"`
+	}
+	quic struct {
+		DCIDLength  uint32   `ch:"dcid_length"`
+		SCIDLength  uint32   `ch:"scid_length"`
+		TokenLength uint32   `ch:"token_length"`
+		Retry       bool     `ch:"retry"`
+		ZeroRTT     bool     `ch:"zero_rtt"`
+		Versions    []string `ch:"versions"`
+		Parameters  []uint64 `ch:"parameters"`
+		UserAgent   string   `ch:"user_agent"`
+	}
+	ssh struct {
+		Client      string `ch:"client"`
+		Server      string `ch:"server"`
+		HASSHServer string `ch:"hassh_server"`
+	}
+	dhcp struct {
+		Message    string   `ch:"message"`
+		Host       string   `ch:"host"`
+		FQDN       string   `ch:"fqdn"`
+		Vendor     string   `ch:"vendor"`
+		ClientID   string   `ch:"client_id"`
+		Parameters []uint32 `ch:"parameters"`
+		Address    string   `ch:"address"`
 	}
 	dns struct {
 		Queries []query  `ch:"queries"`
@@ -228,13 +285,29 @@ func flows() table[record.Record] {
 		text("ja3", func(r *r) string { return r.JA3 }),
 		short("ja3s", func(r *r) string { return r.JA3S }),
 		short("ja4", func(r *r) string { return r.JA4 }),
+		short("ja4s", func(r *r) string { return r.JA4S }),
+		short("ja4x", func(r *r) string { return r.JA4X }),
+		short("ja4h", func(r *r) string { return r.JA4H }),
+		short("ja4t", func(r *r) string { return r.JA4T }),
+		short("ja4ts", func(r *r) string { return r.JA4TS }),
+		list("tls", "Tuple(group String, client_versions Array(UInt16), client_groups Array(UInt16), client_key_shares Array(UInt16), "+
+			"client_signatures Array(UInt16), client_alpn Array(String), hello_retry Bool, session_offered Bool, early_data Bool, "+
+			"ticket Bool, ocsp_staple Bool, compressed Bool, certificate_request Bool, client_certificate String, renegotiation Bool, "+
+			"ech_config UInt32, ech_payload UInt32, record_size_limit UInt32, heartbeats UInt32, heartbeat_overread Bool, alerts "+
+			"Array(Tuple(sender String, level String, code UInt32, description String)))", details),
+		list("quic", "Tuple(dcid_length UInt32, scid_length UInt32, token_length UInt32, retry Bool, zero_rtt Bool, versions Array(String), "+
+			"parameters Array(UInt64), user_agent String)", transport),
 		list("cert_chain", "Array(Tuple(sha1 String, sha256 String, subject String, issuer String, serial String, not_before String, "+
-			"not_after String, sans Array(String), key_type String, key_bits UInt32, signature String, self_signed Bool))", chain),
+			"not_after String, sans Array(String), key_type String, key_bits UInt32, signature String, self_signed Bool, "+
+			"ca Bool, scts UInt32, policies Array(String), validation String))", chain),
 		list("dns", "Tuple(queries Array(Tuple(name String, type String)), answers Array(Tuple(name String, type String, ttl UInt32, "+
 			"data String)), rcode String, age Nullable(Float64))", resolution),
 		list("http", "Tuple(requests Array(Tuple(method String, target String, host String, user_agent String, version String, "+headersType+")), "+
 			"responses Array(Tuple(status UInt16, version String, server String, "+headersType+")))", messages),
 		short("hassh", func(r *r) string { return r.HASSH }),
+		list("ssh", "Tuple(client String, server String, hassh_server String)", banners),
+		list("dhcp", "Tuple(message String, host String, fqdn String, vendor String, client_id String, parameters Array(UInt32), address "+
+			"String)", lease),
 		text("community_id", func(r *r) string { return r.CommunityID }),
 		maybe("score", func(r *r) float64 { return r.Score }),
 		plain("verdict", "Enum8('unscored' = 0, 'benign' = 1, 'suspicious' = 2, 'malicious' = 3)", func(r *r) int8 { return int8(r.Verdict) }),
@@ -264,9 +337,52 @@ func chain(r *record.Record) []certificate {
 	return each(r.CertChain, func(c *record.Certificate) certificate {
 		return certificate{
 			valid(c.SHA1), valid(c.SHA256), valid(c.Subject), valid(c.Issuer), valid(c.Serial), date(c.NotBefore), date(c.NotAfter),
-			each(c.SANs, func(s *string) string { return valid(*s) }), valid(c.KeyType), c.KeyBits, valid(c.Signature), c.SelfSigned,
+			texts(c.SANs), valid(c.KeyType), c.KeyBits, valid(c.Signature), c.SelfSigned, c.CA, c.SCTs, texts(c.Policies), valid(c.Validation),
 		}
 	})
+}
+
+func texts(list []string) []string { return each(list, func(s *string) string { return valid(*s) }) }
+
+func details(r *record.Record) tls {
+	t := r.TLS
+	if t == nil {
+		return tls{}
+	}
+	return tls{
+		Group: valid(t.Group), ClientVersions: t.ClientVersions, ClientGroups: t.ClientGroups, ClientKeyShares: t.ClientKeyShares,
+		ClientSignatures: t.ClientSignatures, ClientALPN: texts(t.ClientALPN), HelloRetry: t.HelloRetry, SessionOffered: t.SessionOffered,
+		EarlyData: t.EarlyData, Ticket: t.Ticket, OCSPStaple: t.OCSPStaple, Compressed: t.Compressed, CertificateRequest: t.CertificateRequest,
+		ClientCertificate: valid(t.ClientCertificate), Renegotiation: t.Renegotiation, ECHConfig: t.ECHConfig, ECHPayload: t.ECHPayload,
+		RecordSizeLimit: t.RecordSizeLimit, Heartbeats: t.Heartbeats, HeartbeatOverread: t.HeartbeatOverread,
+		Alerts: each(t.Alerts, func(a *record.Alert) alert {
+			return alert{valid(a.Sender), valid(a.Level), a.Code, valid(a.Description)}
+		}),
+	}
+}
+
+func transport(r *record.Record) quic {
+	q := r.QUIC
+	if q == nil {
+		return quic{}
+	}
+	return quic{q.DCIDLength, q.SCIDLength, q.TokenLength, q.Retry, q.ZeroRTT, texts(q.Versions), q.Parameters, valid(q.UserAgent)}
+}
+
+func banners(r *record.Record) ssh {
+	s := r.SSH
+	if s == nil {
+		return ssh{}
+	}
+	return ssh{valid(s.Client), valid(s.Server), valid(s.HASSHServer)}
+}
+
+func lease(r *record.Record) dhcp {
+	d := r.DHCP
+	if d == nil {
+		return dhcp{}
+	}
+	return dhcp{valid(d.Message), valid(d.Host), valid(d.FQDN), valid(d.Vendor), valid(d.ClientID), d.Parameters, valid(d.Address)}
 }
 
 func resolution(r *record.Record) dns {

@@ -3,7 +3,8 @@ package tlswire
 import "fmt"
 
 // GroupName returns the IANA name of a supported group, or 0x1234 for a number
-// without one.
+// without one. A few names stand for hybrids of experiments, which are not
+// registered.
 func GroupName(id uint16) string {
 	switch id {
 	case 1:
@@ -112,14 +113,33 @@ func GroupName(id uint16) string {
 		return "SecP384r1MLKEM1024"
 	case 0x11ee:
 		return "curveSM2MLKEM768"
+	case 0x4138:
+		return "CECPQ2"
 	case 0x6399:
 		return "X25519Kyber768Draft00"
 	case 0x639a:
 		return "SecP256r1Kyber768Draft00"
+	case 0xfe30:
+		return "X25519Kyber512Draft00"
+	case 0xfe31:
+		return "X25519Kyber768Draft00Old"
+	case 0xfe32:
+		return "P256Kyber768Draft00"
 	case 0xff01:
 		return "arbitrary_explicit_prime_curves"
 	case 0xff02:
 		return "arbitrary_explicit_char2_curves"
 	}
 	return fmt.Sprintf("0x%04x", id)
+}
+
+// IsHybrid reports whether a group joins a classical key exchange with a
+// post-quantum one: ML-KEM (draft-ietf-tls-ecdhe-mlkem), and Kyber and NTRU-HRSS
+// in the experiments before it.
+func IsHybrid(group uint16) bool {
+	switch group {
+	case 0x11eb, 0x11ec, 0x11ed, 0x11ee, 0x4138, 0x6399, 0x639a, 0xfe30, 0xfe31, 0xfe32:
+		return true
+	}
+	return false
 }

@@ -1,10 +1,5 @@
 package tlswire
 
-import (
-	"math/bits"
-	"strings"
-)
-
 const (
 	messageHeaderLen = 4
 	maxAlerts        = 16
@@ -14,15 +9,23 @@ const (
 func (h *Handshake) reset() {
 	h.Client.reset()
 	h.Server.reset()
+	h.Second.reset()
+	h.Retry.reset()
 	*h = Handshake{
 		Client:               h.Client,
 		Server:               h.Server,
+		Second:               h.Second,
+		Retry:                h.Retry,
 		Certificates:         h.Certificates[:0],
+		ClientCertificates:   h.ClientCertificates[:0],
 		Alerts:               h.Alerts[:0],
 		ServerKeyExchangeLen: -1,
 		ClientKeyExchangeLen: -1,
+		ServerPSKHintLen:     -1,
+		StapleLen:            -1,
+		TicketLen:            -1,
 		scratch:              h.scratch[:0],
-		retry:                h.retry,
+		inflated:             h.inflated[:0],
 	}
 }
 
@@ -37,18 +40,57 @@ func (h *Handshake) reset() {
 // in h follow TLS, and Reversed is set.
 func (h *Handshake) Parse(client, server []byte) {
 	h.reset()
-	if firstMessage(client) == MessageServerHello || firstMessage(server) == MessageClientHello {
-		h.Reversed = true
-		client, server = server, client
-	}
+	client, server = h.roles(client, server, firstMessage(client), firstMessage(server))
 	if n, ok := SSLv2Hello(client); ok {
 		h.ClientSeen = true
 		h.Client.parseSSLv2(client[2:n])
 		client = client[n:]
+		server = h.sslv2Server(server)
 	}
 	// The server goes first: what it chose tells how to read the client.
 	h.records(server, true)
 	h.records(client, false)
+}
+
+// ParseDTLS is Parse for DTLS, whose datagrams were put into the form of TLS
+// before: records in order, without epoch and sequence number, handshake
+// messages in order and whole, without message_seq and fragments.
+func (h *Handshake) ParseDTLS(client, server []byte) {
+	h.reset()
+	h.DTLS = true
+	client, server = h.roles(client, server, firstMessage(client), firstMessage(server))
+	h.records(server, true)
+	h.records(client, false)
+}
+
+// ParseMessages is Parse for handshake messages that are put end to end
+// without records, as in the CRYPTO frames of QUIC (RFC 9001 section 4.1.3).
+func (h *Handshake) ParseMessages(client, server []byte) {
+	h.reset()
+	client, server = h.roles(client, server, firstByte(client), firstByte(server))
+	if rest := h.messages(nil, server, true); len(rest) > 0 {
+		h.cutMessage(rest, true)
+	}
+	if rest := h.messages(nil, client, false); len(rest) > 0 {
+		h.cutMessage(rest, false)
+	}
+}
+
+// roles returns the directions by their roles in TLS, which the types of the
+// first messages tell.
+func (h *Handshake) roles(client, server []byte, firstOfClient, firstOfServer uint8) (c, s []byte) {
+	if firstOfClient == MessageServerHello || firstOfClient == MessageHelloVerifyRequest || firstOfServer == MessageClientHello {
+		h.Reversed = true
+		return server, client
+	}
+	return client, server
+}
+
+func firstByte(b []byte) uint8 {
+	if len(b) == 0 {
+		return 0
+	}
+	return b[0]
 }
 
 // firstMessage returns the type of the first handshake message, 0 when the
@@ -68,18 +110,24 @@ func firstMessage(records []byte) uint8 {
 // h.scratch, because only messages that span records are copied.
 func (h *Handshake) records(in []byte, fromServer bool) {
 	var rest []byte
-	encrypted := false
+	encrypted, lost := false, false
 	for len(in) > 0 {
+		if isGap(in) {
+			h.cutMessage(rest, fromServer)
+			rest, lost = nil, true
+			in = in[RecordHeaderLen:]
+			continue
+		}
 		if !LooksLikeRecord(in) {
 			h.Incomplete = true
 			break
 		}
 		typ := in[0]
-		n := int(in[3])<<8 | int(in[4])
+		declared := int(in[3])<<8 | int(in[4])
 		in = in[RecordHeaderLen:]
-		if n > len(in) {
+		n := min(declared, len(in))
+		if n < declared {
 			h.Incomplete = true
-			n = len(in)
 		}
 		body := in[:n:n]
 		in = in[n:]
@@ -93,6 +141,8 @@ func (h *Handshake) records(in []byte, fromServer bool) {
 			encrypted = true
 		case RecordAlert:
 			h.alerts(body, fromServer, encrypted)
+		case RecordHeartbeat:
+			h.heartbeat(body, declared, encrypted || isGap(in)) // what a gap cut declares too much as well
 		case RecordHandshake:
 			if encrypted && !clearHello(body) {
 				h.finished(fromServer)
@@ -101,12 +151,35 @@ func (h *Handshake) records(in []byte, fromServer bool) {
 			if fromServer && h.ServerSeen && IsTLS13(h.Server.SelectedVersion) {
 				continue // nothing is in clear any more
 			}
+			if lost && !beginsMessage(body) {
+				continue
+			}
+			lost = false
 			rest = h.messages(rest, body, fromServer)
 		}
 	}
 	if len(rest) > 0 {
 		h.cutMessage(rest, fromServer)
 	}
+}
+
+// isGap reports whether the header of a RecordGap stands at the front.
+func isGap(b []byte) bool {
+	return len(b) >= RecordHeaderLen && [RecordHeaderLen]byte(b) == [RecordHeaderLen]byte{RecordGap}
+}
+
+// beginsMessage reports whether a record that follows missing bytes seems to begin
+// with a message: it may go on with one whose beginning is missing, or be encrypted.
+func beginsMessage(body []byte) bool {
+	if len(body) < messageHeaderLen || body[1] != 0 {
+		return false
+	}
+	switch body[0] {
+	case MessageClientHello, MessageServerHello, MessageNewSessionTicket, MessageCertificate, MessageServerKeyExchange, MessageCertificateRequest,
+		MessageServerHelloDone, MessageCertificateVerify, MessageClientKeyExchange, MessageCertificateStatus, MessageCompressedCertificate:
+		return true
+	}
+	return false
 }
 
 // clearHello tells a hello in clear after ChangeCipherSpec, as it follows a
@@ -116,7 +189,7 @@ func clearHello(body []byte) bool {
 	return len(body) > messageHeaderLen+2 &&
 		(body[0] == MessageClientHello || body[0] == MessageServerHello) &&
 		int(body[1])<<16|int(body[2])<<8|int(body[3]) == len(body)-messageHeaderLen &&
-		body[4] == 3 && body[5] <= 4
+		(body[4] == 3 && body[5] <= 4 || body[4] == VersionDTLS12>>8)
 }
 
 func (h *Handshake) finished(fromServer bool) {
@@ -141,6 +214,16 @@ func (h *Handshake) alerts(body []byte, fromServer, encrypted bool) {
 			return
 		}
 		h.Alerts = append(h.Alerts, Alert{FromServer: fromServer, Level: body[0], Description: body[1]})
+	}
+}
+
+// heartbeat counts a record of heartbeat messages and looks into a request that
+// can be read (RFC 6520 section 4): type 1 | payload length 2 | payload | padding.
+func (h *Handshake) heartbeat(body []byte, length int, hidden bool) {
+	const request, headerLen = 1, 3
+	h.Heartbeats++
+	if r := (reader{b: body}); !hidden && r.u8() == request && headerLen+int(r.u16()) > length && !r.bad {
+		h.HeartbeatOverread = true
 	}
 }
 
@@ -202,49 +285,104 @@ func (h *Handshake) cutMessage(m []byte, fromServer bool) {
 func (h *Handshake) message(typ uint8, body []byte, length int, fromServer bool) {
 	cut := len(body) < length
 	if fromServer {
-		switch typ {
-		case MessageServerHello:
-			h.serverHello(body, cut)
-		case MessageHelloRetryRequest:
-			h.HelloRetry = true
-		case MessageCertificate:
-			if !h.CertificateSeen {
-				h.CertificateSeen = true
-				h.CertificateBytes = length
-				h.certificates(body)
-			}
-		case MessageServerKeyExchange:
-			if h.ServerKeyExchangeLen < 0 {
-				h.ServerKeyExchangeLen = length
-				h.serverKeyExchange(body)
-			}
-		case MessageCertificateRequest:
-			h.CertificateRequest = true
-		case MessageCertificateStatus:
-			h.OCSPStaple = true
-		case MessageServerHelloDone:
-			h.ServerHelloDone = true
-		case MessageNewSessionTicket:
-			h.NewSessionTicket = true
-		}
-		return
+		h.serverMessage(typ, body, length, cut)
+	} else {
+		h.clientMessage(typ, body, length, cut)
 	}
+}
+
+func (h *Handshake) serverMessage(typ uint8, body []byte, length int, cut bool) {
 	switch typ {
-	case MessageClientHello:
-		if h.ClientSeen {
+	case MessageHelloRequest:
+		h.HelloRequest = h.HelloRequest || length == 0
+	case MessageServerHello:
+		h.serverHello(body, cut)
+	case MessageHelloVerifyRequest:
+		h.HelloVerify = h.HelloVerify || h.DTLS
+	case MessageNewSessionTicket:
+		if !h.NewSessionTicket {
+			h.NewSessionTicket = true
+			h.newSessionTicket(body)
+		}
+	case MessageHelloRetryRequest:
+		if h.HelloRetry {
 			return
 		}
-		h.ClientSeen = true
-		if !h.Client.Parse(body) || cut {
-			h.Client.Incomplete = true
+		h.HelloRetry = true
+		if !h.Retry.parseDraftRetry(body) || cut {
+			h.Retry.Incomplete = true
 			h.Incomplete = true
 		}
-		h.Client.Length = length
 	case MessageCertificate:
-		h.ClientCertificate = true
+		if !h.CertificateSeen {
+			h.CertificateSeen = true
+			h.CertificateBytes = length
+			h.Certificates = h.certificates(h.Certificates, body)
+		}
+	case MessageServerKeyExchange:
+		if h.ServerKeyExchangeLen < 0 {
+			h.ServerKeyExchangeLen = length
+			h.serverKeyExchange(body)
+		}
+	case MessageCertificateRequest:
+		if !h.CertificateRequest {
+			h.CertificateRequest = true
+			h.certificateRequest(body)
+		}
+	case MessageServerHelloDone:
+		h.ServerHelloDone = true
+	case MessageCertificateStatus:
+		if !h.OCSPStaple {
+			h.OCSPStaple = true
+			h.certificateStatus(body)
+		}
+	case MessageCompressedCertificate:
+		if !h.CertificateSeen {
+			h.CertificateSeen = true
+			h.CertificateCompression, h.CertificateBytes, h.Certificates = h.compressedCertificate(h.Certificates, body)
+		}
+	}
+}
+
+func (h *Handshake) clientMessage(typ uint8, body []byte, length int, cut bool) {
+	switch typ {
+	case MessageClientHello:
+		hello := &h.Client
+		switch {
+		case !h.ClientSeen:
+			h.ClientSeen = true
+		case !h.SecondHello:
+			h.SecondHello = true
+			hello = &h.Second
+		default:
+			return
+		}
+		if !hello.parse(body, h.DTLS) || cut {
+			hello.Incomplete = true
+			h.Incomplete = true
+		}
+		hello.Length = length
+	case MessageCertificate:
+		if !h.ClientCertificate {
+			h.ClientCertificate = true
+			h.ClientCertificateBytes = length
+			h.ClientCertificates = h.certificates(h.ClientCertificates, body)
+		}
+	case MessageCompressedCertificate:
+		if !h.ClientCertificate {
+			h.ClientCertificate = true
+			_, h.ClientCertificateBytes, h.ClientCertificates = h.compressedCertificate(h.ClientCertificates, body)
+		}
 	case MessageClientKeyExchange:
 		if h.ClientKeyExchangeLen < 0 {
 			h.ClientKeyExchangeLen = length
+		}
+	case MessageCertificateVerify:
+		if !h.CertificateVerify {
+			h.CertificateVerify = true
+			if r := (reader{b: body}); h.is12() {
+				h.CertificateVerifyAlg = r.u16()
+			}
 		}
 	}
 }
@@ -256,8 +394,11 @@ func (h *Handshake) serverHello(body []byte, cut bool) {
 	whole := h.Server.Parse(body)
 	if h.Server.IsRetry() {
 		h.HelloRetry = true
-		h.Incomplete = h.Incomplete || cut || !whole
-		h.retry, h.Server = h.Server, h.retry
+		if !whole || cut {
+			h.Server.Incomplete = true
+			h.Incomplete = true
+		}
+		h.Retry, h.Server = h.Server, h.Retry
 		h.Server.reset()
 		return
 	}
@@ -265,48 +406,5 @@ func (h *Handshake) serverHello(body []byte, cut bool) {
 	if !whole || cut {
 		h.Server.Incomplete = true
 		h.Incomplete = true
-	}
-}
-
-// certificates reads the chain (RFC 5246 section 7.4.2): a list <3> of certificates <3>.
-// Only whole certificates are kept.
-func (h *Handshake) certificates(body []byte) {
-	r := reader{b: body}
-	list := reader{b: r.vec24()}
-	for !list.empty() && len(h.Certificates) < maxCertificates {
-		der := list.vec24()
-		if list.bad {
-			break
-		}
-		h.Certificates = append(h.Certificates, der)
-	}
-	if r.bad || !r.empty() || list.bad || !list.empty() {
-		h.Incomplete = true
-	}
-}
-
-// serverKeyExchange reads the group of an ephemeral exchange: a named curve
-// (RFC 8422 section 5.4) or the size of the prime (RFC 5246 section 7.4.3).
-func (h *Handshake) serverKeyExchange(body []byte) {
-	suite := CipherName(h.Server.CipherSuite)
-	r := reader{b: body}
-	if strings.HasPrefix(suite, "TLS_ECDHE_PSK") || strings.HasPrefix(suite, "TLS_DHE_PSK") {
-		r.vec16() // identity hint (RFC 4279, RFC 5489)
-	}
-	switch {
-	case strings.Contains(suite, "ECDH"):
-		const namedCurve = 3
-		if r.u8() == namedCurve {
-			h.ServerGroup = r.u16()
-		}
-	case strings.Contains(suite, "DHE_"), strings.Contains(suite, "DH_anon"):
-		n := int(r.u16())
-		p := r.b
-		for n > 0 && len(p) > 0 && p[0] == 0 {
-			n, p = n-1, p[1:]
-		}
-		if n > 0 && len(p) > 0 {
-			h.ServerDHBits = 8*n - bits.LeadingZeros8(p[0])
-		}
 	}
 }

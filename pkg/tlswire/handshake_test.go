@@ -97,14 +97,18 @@ func converse(t testing.TB, client, server *tls.Config) (c2s, s2c []byte) {
 	done := make(chan error, 1)
 	go func() {
 		s := tls.Server(cb, server)
-		_, err := io.Copy(io.Discard, s)
+		_, err := io.Copy(s, s)
 		done <- err
 	}()
 	c := tls.Client(ca, client)
 	if err := c.Handshake(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Write([]byte("hello")); err != nil {
+	hello := []byte("hello")
+	if _, err := c.Write(hello); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(c, hello); err != nil { // and the tickets of TLS 1.3 before it
 		t.Fatal(err)
 	}
 	if err := c.Close(); err != nil {
@@ -211,8 +215,11 @@ func TestHelloRetryRequestIsToldFromServerHello(t *testing.T) {
 		}
 	}
 	h.Parse(c2s, s2c[:RecordHeaderLen+int(binary.BigEndian.Uint16(s2c[3:]))])
-	if !h.HelloRetry || h.ServerSeen || h.NegotiatedVersion() != 0 {
+	if !h.HelloRetry || h.ServerSeen || h.Server.CipherSuite != 0 {
 		t.Errorf("a lone retry counts as ServerHello: %+v", h.Server)
+	}
+	if h.NegotiatedVersion() != VersionTLS13 || h.Retry.CipherSuite>>8 != 0x13 || h.Retry.KeyShare != (KeyShare{Group: 24}) {
+		t.Errorf("a lone retry tells %#x, %+v", h.NegotiatedVersion(), h.Retry)
 	}
 }
 
@@ -343,11 +350,20 @@ func TestParseDoesNotAllocate(t *testing.T) {
 		&tls.Config{MinVersion: tls.VersionTLS13, CurvePreferences: []tls.CurveID{tls.X25519, tls.CurveP384}, NextProtos: []string{"h2"}},
 		&tls.Config{CurvePreferences: []tls.CurveID{tls.CurveP384}})
 	c2, s2 := mend(c2s, 100), mend(s2c, 100)
+	every := flight(msg(1, everyExtension()...), msg(1, everyExtension()...))
+	answer := flight(msg(2, serverHello(0x0303, 0x009e)...), msg(MessageServerKeyExchange, vec(2, 1, 2)...), msg(MessageCertificateRequest, 1, 1, 0))
+	datagrams := flight(msg(1, dtlsHello([]byte("cookie"))...))
+	old, oldAnswer := sslv2Hello(), sslv2ServerHello()
 	var h Handshake
 	parse := func() {
 		h.Parse(c2s, s2c)
 		h.Parse(c3, s3)
 		h.Parse(c2, s2)
+		h.Parse(every, answer)
+		h.Parse(old, oldAnswer)
+		h.ParseDTLS(datagrams, answer)
+		h.ParseMessages(every[RecordHeaderLen:], answer[RecordHeaderLen:])
+		h.ParseMessages(every[RecordHeaderLen:100], answer[RecordHeaderLen:20])
 	}
 	parse()
 	if n := testing.AllocsPerRun(100, parse); n != 0 {
@@ -355,24 +371,41 @@ func TestParseDoesNotAllocate(t *testing.T) {
 	}
 }
 
+// FuzzHandshake holds that a Handshake that was used reads as a new one does,
+// in each of the forms a conversation comes in.
 func FuzzHandshake(f *testing.F) {
+	const tlsForm, dtlsForm, messageForm = 0, 1, 2
 	for _, max := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		c2s, s2c := converse(f, &tls.Config{MaxVersion: max, NextProtos: []string{"h2"}}, &tls.Config{NextProtos: []string{"h2"}})
-		f.Add(c2s, s2c)
-		f.Add(s2c, c2s)
-		f.Add(mend(c2s, 7), mend(s2c, 200))
+		f.Add(uint8(tlsForm), c2s, s2c)
+		f.Add(uint8(tlsForm), s2c, c2s)
+		f.Add(uint8(tlsForm), mend(c2s, 7), mend(s2c, 200))
+		f.Add(uint8(messageForm), c2s[RecordHeaderLen:recordEnds(c2s)[1]], s2c[RecordHeaderLen:recordEnds(s2c)[1]])
 	}
-	f.Add(sslv2Hello(), []byte{RecordAlert, 3, 0, 0, 2, 2, 40})
+	f.Add(uint8(tlsForm), sslv2Hello(), []byte{RecordAlert, 3, 0, 0, 2, 2, 40})
+	f.Add(uint8(tlsForm), sslv2Hello(), sslv2ServerHello())
+	f.Add(uint8(tlsForm), rec(RecordHeartbeat, 1, 0x40, 0), flight(msg(MessageCompressedCertificate, compressed(f, compressZstd, vec(3, vec(3, 1)...))...)))
+	f.Add(uint8(dtlsForm), flight(msg(1, dtlsHello([]byte("cookie"))...)), flight(msg(MessageHelloVerifyRequest, 0xfe, 0xff, 1, 1)))
+	f.Add(uint8(messageForm), msg(1, everyExtension()...), msg(2, retryRequest(24)...))
+	for _, suite := range []uint16{0x0003, 0x009e, 0x00a8, 0xc02b, 0xc035} {
+		f.Add(uint8(tlsForm), flight(msg(1, everyExtension()...), msg(MessageCertificateVerify, 4, 3)),
+			flight(msg(2, serverHello(0x0303, suite)...), msg(MessageServerKeyExchange, 2, 0, 163, 2), msg(MessageCertificateRequest, 1, 1, 0), msg(MessageNewSessionTicket, 0)))
+	}
 	var first, second Handshake
-	f.Fuzz(func(t *testing.T, client, server []byte) {
-		first.Parse(client, server)
+	f.Fuzz(func(t *testing.T, form uint8, client, server []byte) {
+		parse := []func(h *Handshake, client, server []byte){(*Handshake).Parse, (*Handshake).ParseDTLS, (*Handshake).ParseMessages}[form%3]
+		parse(&first, client, server)
 		second = Handshake{}
-		second.Parse(client, server)
+		parse(&second, client, server)
 		if d := cmp.Diff(first, second, cmpopts.IgnoreUnexported(Handshake{}), cmpopts.EquateEmpty()); d != "" {
 			t.Errorf("a reused Handshake reads differently from a new one:\n%s", d)
 		}
+		if len(first.inflated) > 2*maxCertificateMessage {
+			t.Errorf("%d bytes were decompressed", len(first.inflated))
+		}
 		VersionName(Version(&first))
 		CipherName(first.Server.CipherSuite)
+		first.SessionEchoed()
 	})
 }
 
@@ -386,9 +419,35 @@ func BenchmarkParseHandshake(b *testing.B) {
 	}
 }
 
+// browserHello is a hello as large as those of browsers that offer a hybrid
+// group, with their extensions and GREASE at both ends.
+func browserHello() []byte {
+	suites := []uint16{0x2a2a, 0x1301, 0x1302, 0x1303, 0xc02b, 0xc02f, 0xc02c, 0xc030, 0xcca9, 0xcca8, 0xc013, 0xc014, 0x009c, 0x009d, 0x002f, 0x0035}
+	var list []byte
+	for _, s := range suites {
+		list = append(list, u16(s)...)
+	}
+	shares := slices.Concat([]byte{0x3a, 0x3a}, vec(2, 0), u16(0x11ec), vec(2, make([]byte, 1216)...), u16(29), vec(2, make([]byte, 32)...))
+	exts := slices.Concat(
+		ext(0x4a4a),
+		ext(ExtensionServerName, vec(2, slices.Concat([]byte{0}, vec(2, []byte("www.example.com")...))...)...),
+		ext(ExtensionExtendedMasterSecret), ext(ExtensionRenegotiationInfo, vec(1)...),
+		ext(ExtensionSupportedGroups, vec(2, 0x3a, 0x3a, 0x11, 0xec, 0, 29, 0, 23, 0, 24)...),
+		ext(ExtensionPointFormats, vec(1, 0)...), ext(ExtensionSessionTicket),
+		ext(ExtensionALPN, vec(2, slices.Concat(vec(1, []byte("h2")...), vec(1, []byte("http/1.1")...))...)...),
+		ext(ExtensionStatusRequest, 1, 0, 0, 0, 0),
+		ext(ExtensionSignatureAlgorithms, vec(2, 4, 3, 8, 4, 4, 1, 5, 3, 8, 5, 5, 1, 8, 6, 6, 1)...),
+		ext(ExtensionSCT), ext(ExtensionKeyShare, vec(2, shares...)...), ext(ExtensionPSKModes, vec(1, 1)...),
+		ext(ExtensionSupportedVersions, vec(1, 0x5a, 0x5a, 3, 4, 3, 3)...),
+		ext(ExtensionCompressCertificate, vec(1, 0, 2)...),
+		ext(ExtensionALPS, vec(2, vec(1, []byte("h2")...)...)...),
+		ext(ExtensionECH, slices.Concat([]byte{0, 0, 1, 0, 1, 7}, vec(2, make([]byte, 32)...), vec(2, make([]byte, 144)...))...),
+		ext(0x6a6a, 0))
+	return slices.Concat([]byte{3, 3}, make([]byte, 32), vec(1, make([]byte, 32)...), vec(2, list...), vec(1, 0), vec(2, exts...))
+}
+
 func BenchmarkParseClientHello(b *testing.B) {
-	c2s, _ := converse(b, &tls.Config{NextProtos: []string{"h2", "http/1.1"}}, &tls.Config{})
-	body := c2s[RecordHeaderLen+messageHeaderLen : recordEnds(c2s)[1]]
+	body := browserHello()
 	var h ClientHello
 	if !h.Parse(body) {
 		b.Fatal("hello is not whole")

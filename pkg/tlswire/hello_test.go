@@ -36,19 +36,19 @@ func TestClientHelloFieldsInWireOrder(t *testing.T) {
 	t.Parallel()
 	body := clientHello(
 		ext(0x3a3a),
-		ext(extServerName, vec(2, slices.Concat([]byte{0}, vec(2, []byte("b\xffd.example")...))...)...),
-		ext(extALPN, vec(2, slices.Concat(vec(1, []byte("h2")...), vec(1, []byte("http/1.1")...))...)...),
-		ext(extSupportedGroups, vec(2, 0x4a, 0x4a, 0x11, 0xec, 0, 29)...),
-		ext(extPointFormats, vec(1, 0, 1)...),
-		ext(extSignatureAlgorithms, vec(2, 4, 3, 8, 4)...),
-		ext(extSupportedVersions, vec(1, 0x5a, 0x5a, 3, 4, 0x7f, 0x1c, 3, 3)...),
-		ext(extKeyShare, vec(2, slices.Concat([]byte{0x4a, 0x4a}, vec(2, 0), []byte{0, 29}, vec(2, make([]byte, 32)...))...)...),
-		ext(extPSKModes, vec(1, 1)...),
-		ext(extSessionTicket, 1, 2, 3),
-		ext(extECH, 0),
-		ext(extEarlyData),
-		ext(extPadding, make([]byte, 11)...),
-		ext(extPreSharedKey, 1),
+		ext(ExtensionServerName, vec(2, slices.Concat([]byte{0}, vec(2, []byte("b\xffd.example")...))...)...),
+		ext(ExtensionALPN, vec(2, slices.Concat(vec(1, []byte("h2")...), vec(1, []byte("http/1.1")...))...)...),
+		ext(ExtensionSupportedGroups, vec(2, 0x4a, 0x4a, 0x11, 0xec, 0, 29)...),
+		ext(ExtensionPointFormats, vec(1, 0, 1)...),
+		ext(ExtensionSignatureAlgorithms, vec(2, 4, 3, 8, 4)...),
+		ext(ExtensionSupportedVersions, vec(1, 0x5a, 0x5a, 3, 4, 0x7f, 0x1c, 3, 3)...),
+		ext(ExtensionKeyShare, vec(2, slices.Concat([]byte{0x4a, 0x4a}, vec(2, 0), []byte{0, 29}, vec(2, make([]byte, 32)...))...)...),
+		ext(ExtensionPSKModes, vec(1, 1)...),
+		ext(ExtensionSessionTicket, 1, 2, 3),
+		ext(ExtensionECH, 0),
+		ext(ExtensionEarlyData),
+		ext(ExtensionPadding, make([]byte, 11)...),
+		ext(ExtensionPreSharedKey, 1),
 	)
 	var got ClientHello
 	if !got.Parse(body) {
@@ -62,7 +62,8 @@ func TestClientHelloFieldsInWireOrder(t *testing.T) {
 		Groups: []uint16{0x4a4a, 0x11ec, 29}, PointFormats: []byte{0, 1}, SignatureAlgs: []uint16{0x0403, 0x0804},
 		SupportedVersions: []uint16{0x5a5a, 0x0304, 0x7f1c, 0x0303},
 		KeyShares:         []KeyShare{{0x4a4a, 1}, {29, 32}}, PSKModes: []byte{1},
-		HasExtensions: true, PaddingLen: 11, PSK: true, SessionTicketLen: 3, EarlyData: true, ECH: true, Length: len(body),
+		HasExtensions: true, PaddingLen: 11, PSK: true, SessionTicketLen: 3, EarlyData: true, ECH: true, Length: len(body), CookieLen: -1,
+		RetryCookieLen: -1, RenegotiationInfoLen: -1, TrustAnchors: -1,
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
@@ -74,7 +75,7 @@ func TestClientHelloFieldsInWireOrder(t *testing.T) {
 
 func TestBrokenClientHellosKeepWhatWasRead(t *testing.T) {
 	t.Parallel()
-	whole := clientHello(ext(extALPN, vec(2, vec(1, []byte("h2")...)...)...), ext(0))
+	whole := clientHello(ext(ExtensionALPN, vec(2, vec(1, []byte("h2")...)...)...), ext(0))
 	for name, c := range map[string]struct {
 		body  []byte
 		check func(*ClientHello) bool
@@ -85,9 +86,9 @@ func TestBrokenClientHellosKeepWhatWasRead(t *testing.T) {
 		"cut after a type":      {whole[:len(whole)-2], func(h *ClientHello) bool { return slices.Equal(h.Extensions, []uint16{16}) && len(h.ALPN) == 1 }},
 		"trailing bytes":        {append(slices.Clone(whole), 1), func(h *ClientHello) bool { return len(h.ALPN) == 1 }},
 		"empty server name":     {whole, func(h *ClientHello) bool { return h.SNI == nil && h.HasExtension(0) }},
-		"list longer than body": {clientHello(ext(extSupportedGroups, 0, 9, 0, 29), ext(5)), func(h *ClientHello) bool { return slices.Equal(h.Groups, []uint16{29}) && h.HasExtension(5) }},
-		"odd list":              {clientHello(ext(extSupportedGroups, 0, 3, 0, 29, 0)), func(h *ClientHello) bool { return slices.Equal(h.Groups, []uint16{29}) }},
-		"too many entries":      {clientHello(ext(extSupportedGroups, vec(2, make([]byte, 4096)...)...)), func(h *ClientHello) bool { return len(h.Groups) == maxEntries }},
+		"list longer than body": {clientHello(ext(ExtensionSupportedGroups, 0, 9, 0, 29), ext(5)), func(h *ClientHello) bool { return slices.Equal(h.Groups, []uint16{29}) && h.HasExtension(5) }},
+		"odd list":              {clientHello(ext(ExtensionSupportedGroups, 0, 3, 0, 29, 0)), func(h *ClientHello) bool { return slices.Equal(h.Groups, []uint16{29}) }},
+		"too many entries":      {clientHello(ext(ExtensionSupportedGroups, vec(2, make([]byte, 4096)...)...)), func(h *ClientHello) bool { return len(h.Groups) == maxEntries }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -117,7 +118,7 @@ func TestHelloWithoutExtensionsIsWhole(t *testing.T) {
 func TestOfARepeatedExtensionTheFirstIsRead(t *testing.T) {
 	t.Parallel()
 	var h ClientHello
-	h.Parse(clientHello(ext(extSupportedGroups, vec(2, 0, 29)...), ext(extSupportedGroups, vec(2, 0, 23)...)))
+	h.Parse(clientHello(ext(ExtensionSupportedGroups, vec(2, 0, 29)...), ext(ExtensionSupportedGroups, vec(2, 0, 23)...)))
 	if !slices.Equal(h.Groups, []uint16{29}) || !slices.Equal(h.Extensions, []uint16{10, 10}) {
 		t.Errorf("groups %v, extensions %v", h.Groups, h.Extensions)
 	}
@@ -126,7 +127,7 @@ func TestOfARepeatedExtensionTheFirstIsRead(t *testing.T) {
 func TestServerHelloOfDrafts(t *testing.T) {
 	t.Parallel()
 	random := slices.Repeat([]byte{5}, 32)
-	share := ext(extKeyShare, slices.Concat([]byte{0, 29}, vec(2, make([]byte, 32)...))...)
+	share := ext(ExtensionKeyShare, slices.Concat([]byte{0, 29}, vec(2, make([]byte, 32)...))...)
 	for name, c := range map[string]struct {
 		body    []byte
 		version uint16
@@ -155,7 +156,7 @@ func TestSSLv2HelloIsRead(t *testing.T) {
 	h.Parse(sslv2Hello(), nil)
 	want := ClientHello{
 		Version: VersionTLS10, CipherSuites: []uint16{0x0004, 0x00ff}, SSLv2: true, Length: len(sslv2Hello()) - 2,
-		PaddingLen: -1, SessionTicketLen: -1,
+		PaddingLen: -1, SessionTicketLen: -1, CookieLen: -1, RetryCookieLen: -1, RenegotiationInfoLen: -1, TrustAnchors: -1,
 	}
 	copy(want.Random[16:], slices.Repeat([]byte{7}, 16))
 	if d := cmp.Diff(want, h.Client, cmpopts.EquateEmpty()); d != "" || !h.ClientSeen || h.Incomplete {

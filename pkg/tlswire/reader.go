@@ -52,6 +52,8 @@ func (r *reader) u24() int {
 	return v
 }
 
+func (r *reader) u32() uint32 { return uint32(r.u16())<<16 | uint32(r.u16()) }
+
 // vec8, vec16 and vec24 return the body of a vector behind a length of that
 // many bits. The body ends with the reader if the vector does not fit.
 func (r *reader) vec8() []byte  { return r.bytes(int(r.u8())) }
@@ -69,27 +71,4 @@ func appendUint16s(list []uint16, body []byte) ([]uint16, bool) {
 		body = body[2:]
 	}
 	return list, len(body) == 0
-}
-
-// extensions appends the types of an extension block to list and has the first
-// of each type read. It reports whether the block was well formed, which what
-// read reports of the bodies is part of.
-func extensions(list []uint16, block []byte, read func(typ uint16, body []byte) bool) ([]uint16, bool) {
-	whole := true
-	for r := (reader{b: block}); !r.empty(); {
-		if len(list) == maxEntries {
-			return list, false
-		}
-		typ, n := r.u16(), r.u16()
-		if r.bad {
-			return list, false
-		}
-		first := !contains(list, typ)
-		list = append(list, typ)
-		body := r.bytes(int(n)) // of a cut extension what is there
-		if first && !read(typ, body) || r.bad {
-			whole = false
-		}
-	}
-	return list, whole
 }

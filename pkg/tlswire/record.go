@@ -15,22 +15,30 @@ const (
 	RecordHandshake        = 22
 	RecordApplicationData  = 23
 	RecordHeartbeat        = 24
+
+	// RecordGap is no content type of TLS. Its header, of which all other bytes are
+	// 0, stands in a row of records where bytes are missing: the record before it is
+	// as long as what was captured of it, and another one follows.
+	RecordGap = 0
 )
 
 // Types of handshake messages.
 const (
-	MessageClientHello        = 1
-	MessageServerHello        = 2
-	MessageNewSessionTicket   = 4
-	MessageHelloRetryRequest  = 6
-	MessageCertificate        = 11
-	MessageServerKeyExchange  = 12
-	MessageCertificateRequest = 13
-	MessageServerHelloDone    = 14
-	MessageCertificateVerify  = 15
-	MessageClientKeyExchange  = 16
-	MessageFinished           = 20
-	MessageCertificateStatus  = 22
+	MessageHelloRequest          = 0
+	MessageClientHello           = 1
+	MessageServerHello           = 2
+	MessageHelloVerifyRequest    = 3 // DTLS
+	MessageNewSessionTicket      = 4
+	MessageHelloRetryRequest     = 6
+	MessageCertificate           = 11
+	MessageServerKeyExchange     = 12
+	MessageCertificateRequest    = 13
+	MessageServerHelloDone       = 14
+	MessageCertificateVerify     = 15
+	MessageClientKeyExchange     = 16
+	MessageFinished              = 20
+	MessageCertificateStatus     = 22
+	MessageCompressedCertificate = 25 // RFC 8879: algorithm 1 zlib, 2 brotli, 3 zstd
 )
 
 // LooksLikeRecord reports whether b begins with a plausible record header:

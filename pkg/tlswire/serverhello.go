@@ -6,7 +6,7 @@ const retryRandom = "\xcf\x21\xad\x74\xe5\x9a\x61\x11\xbe\x1d\x8c\x02\x1e\x65\xb
 	"\xc2\xa2\x11\x16\x7a\xbb\x8c\x5e\x07\x9e\x09\xe2\xc8\xa8\x33\x9c"
 
 func (h *ServerHello) reset() {
-	*h = ServerHello{Extensions: h.Extensions[:0]}
+	*h = ServerHello{Extensions: h.Extensions[:0], PSKIdentity: -1, RenegotiationInfoLen: -1}
 }
 
 // IsRetry reports whether the message is a HelloRetryRequest.
@@ -62,33 +62,76 @@ func isEarlyDraft(version uint16, rest []byte) bool {
 func (h *ServerHello) extension(typ uint16, body []byte) bool {
 	r := reader{b: body}
 	switch typ {
-	case extStatusRequest:
+	case ExtensionStatusRequest:
 		h.StatusRequest = true
 		return true
-	case extALPN:
+	case ExtensionALPN:
 		list := reader{b: r.vec16()}
 		h.ALPN = list.vec8()
 		return !list.bad && list.empty() && !r.bad && r.empty()
-	case extSessionTicket:
+	case ExtensionSessionTicket:
 		h.SessionTicket = true
 		return true
-	case extPreSharedKey:
+	case ExtensionPreSharedKey:
 		h.PSK = true
+		if v := r.u16(); !r.bad {
+			h.PSKIdentity = int(v)
+		}
 		return true
-	case extSupportedVersions:
+	case ExtensionSupportedVersions:
 		v := r.u16()
 		if r.bad {
 			return false
 		}
 		h.SelectedVersion = v
 		return r.empty()
-	case extKeyShare:
-		h.KeyShare.Group = r.u16()
-		if r.empty() { // a HelloRetryRequest names the group only
-			return !r.bad
+	case ExtensionKeyShare:
+		var whole bool
+		h.KeyShare, whole = serverShare(r)
+		return whole
+	case ExtensionKeyShareDraft:
+		if share, whole := serverShare(r); whole && h.KeyShare.Group == 0 {
+			h.KeyShare = share
 		}
-		h.KeyShare.Length = len(r.vec16())
-		return !r.bad && r.empty()
+	case ExtensionRenegotiationInfo:
+		h.RenegotiationInfoLen = len(r.vec8())
+	case ExtensionMaxFragmentLength:
+		h.MaxFragmentLength = r.u8()
+	case ExtensionRecordSizeLimit:
+		h.RecordSizeLimit = r.u16()
+	case ExtensionHeartbeat:
+		h.Heartbeat = r.u8()
 	}
 	return true
+}
+
+// serverShare reads the key_share of a ServerHello, or of a HelloRetryRequest,
+// which names the group only.
+func serverShare(r reader) (s KeyShare, whole bool) {
+	s.Group = r.u16()
+	if r.empty() {
+		return s, !r.bad
+	}
+	s.Length = len(r.vec16())
+	return s, !r.bad && r.empty()
+}
+
+// HasExtension reports whether the hello carries an extension of that type.
+func (h *ServerHello) HasExtension(typ uint16) bool { return contains(h.Extensions, typ) }
+
+// parseDraftRetry reads the HelloRetryRequest of drafts up to 21 of TLS 1.3, a
+// message of its own type: version 2 | cipher suite 2 | extensions <2>, before
+// draft 19 without the suite.
+func (h *ServerHello) parseDraftRetry(body []byte) bool {
+	h.reset()
+	r := reader{b: body}
+	h.Version = r.u16()
+	h.SelectedVersion = h.Version
+	if len(r.b) >= 2 && int(r.b[0])<<8|int(r.b[1]) != len(r.b)-2 {
+		h.CipherSuite = r.u16()
+	}
+	var whole bool
+	h.Extensions, whole = extensions(h.Extensions, r.vec16(), h.extension)
+	h.Incomplete = r.bad || !r.empty() || !whole
+	return !h.Incomplete
 }

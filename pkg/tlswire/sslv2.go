@@ -40,3 +40,31 @@ func (h *ClientHello) parseSSLv2(msg []byte) {
 	c := r.bytes(challenge) // stands right-aligned for the random
 	copy(h.Random[len(h.Random)-len(c):], c)
 }
+
+// messageSSLv2ServerHello is the type of the ServerHello of SSL 2.0.
+const messageSSLv2ServerHello = 4
+
+// sslv2Server reads the ServerHello of a server that speaks SSL 2.0 only, and
+// returns what is left for TLS: nothing then, else in. The lengths must add up.
+func (h *Handshake) sslv2Server(in []byte) []byte {
+	const headerLen = 2 + 1 + 1 + 1 + 2 + 3*2
+	if len(in) < headerLen || in[0]&0x80 == 0 || in[2] != messageSSLv2ServerHello {
+		return in
+	}
+	r := reader{b: in[5:]}
+	version := r.u16()
+	cert, specs, id := int(r.u16()), int(r.u16()), int(r.u16())
+	if version != VersionSSL20 || headerLen+cert+specs+id != 2+int(in[0]&0x7f)<<8+int(in[1]) {
+		return in
+	}
+	h.SSLv2Server = true
+	if der := r.bytes(cert); len(der) > 0 && !r.bad {
+		h.CertificateSeen = true
+		h.CertificateBytes = cert
+		h.Certificates = append(h.Certificates, der)
+	}
+	if r.bytes(specs + id); r.bad {
+		h.Incomplete = true
+	}
+	return nil
+}

@@ -16,11 +16,12 @@ const (
 	VersionDTLS13 = 0xfefc
 )
 
-// IsTLS13 reports whether v is TLS 1.3 or one of its drafts: 0x7fNN as sent by
-// the drafts themselves, 0x7eNN and 0xfbNN by two early deployments.
+// IsTLS13 reports whether v is TLS 1.3 or one of its drafts (0x7fNN as sent by
+// the drafts themselves, 0x7eNN and 0xfbNN by two early deployments), or DTLS
+// 1.3: whether a connection shows nothing but its hellos.
 func IsTLS13(v uint16) bool {
 	hi := v >> 8
-	return v == VersionTLS13 || hi == 0x7f || hi == 0x7e || hi == 0xfb
+	return v == VersionTLS13 || v == VersionDTLS13 || hi == 0x7f || hi == 0x7e || hi == 0xfb
 }
 
 // VersionName returns the name of a protocol version: "TLS 1.3" for the drafts
@@ -83,11 +84,23 @@ func Version(h *Handshake) uint16 {
 	return 0
 }
 
-// NegotiatedVersion returns the version that the server chose, 0 when no
-// ServerHello was seen.
+// NegotiatedVersion returns the version that the server chose in its hello or in
+// a HelloRetryRequest, which binds it (RFC 8446 section 4.1.4); 0 when neither was seen.
 func (h *Handshake) NegotiatedVersion() uint16 {
-	if !h.ServerSeen {
-		return 0
+	switch {
+	case h.SSLv2Server:
+		return VersionSSL20
+	case h.ServerSeen:
+		return h.Server.SelectedVersion
+	case h.HelloRetry:
+		return h.Retry.SelectedVersion
 	}
-	return h.Server.SelectedVersion
+	return 0
+}
+
+// is12 reports whether messages have the form of TLS 1.2 and DTLS 1.2: digital
+// signatures name their algorithm. Without a ServerHello it is assumed.
+func (h *Handshake) is12() bool {
+	v := h.NegotiatedVersion()
+	return v == VersionTLS12 || v == VersionDTLS12 || v == 0
 }

@@ -20,6 +20,13 @@ func MarshalFlow(dst []byte, f *flow.Flow) ([]byte, error) {
 		Client: halfOut(&f.Half[flow.ClientToServer]), Server: halfOut(&f.Half[flow.ServerToClient]),
 		RttNs: f.RTT, HandshakeSeen: f.HandshakeSeen, Truncated: f.Truncated, EndReason: trenchv1.EndReason(f.End),
 		Resolution: f.Resolution, ResolutionAgeNs: f.ResolutionAge,
+		Before: trenchv1.App(f.Before), DnsResponses: f.DNS.Responses, DnsNegative: f.DNS.Negative,
+	}
+	if h := f.HTTP; h != nil {
+		m.Http = &trenchv1.HttpContext{
+			Requests: h.Requests, Fields: h.Fields, UserAgents: h.UserAgents, UserAgentBytes: h.UserAgentBytes, Posts: h.Posts, Referers: h.Referers,
+			Responses: h.Responses, Errors: h.Errors, ContentTypes: h.ContentTypes, Programs: h.Programs, Server: h.Server,
+		}
 	}
 	if n := len(f.Packets); n > 0 {
 		m.PacketLengths, m.PacketStepsNs = make([]int32, n), make([]int64, n)
@@ -49,7 +56,7 @@ func halfOut(h *flow.Half) *trenchv1.Half {
 		ByteCounts: foldCounts(&h.ByteCounts), AppByteCounts: foldCounts(&h.AppByteCounts),
 		TlsRecords: h.TLSRecords, AppRecords: h.AppRecords, AppBytes: h.AppBytes,
 		Alerts: h.Alerts, ChangeCipherSpecs: h.ChangeCipherSpecs,
-		Handshake: h.Handshake,
+		Handshake: h.Handshake, ShortHeaders: h.ShortHeaders, Ttl: uint32(h.TTL), Opening: h.Opening,
 	}
 	if h.Sizes != [8]uint64{} {
 		m.Sizes = h.Sizes[:]
@@ -122,8 +129,16 @@ func UnmarshalFlow(b []byte, f *flow.Flow) error {
 		VLAN:     c.u16s("vlan", m.Vlan), Tunnel: m.Tunnel,
 		RTT: m.RttNs, HandshakeSeen: m.HandshakeSeen, Truncated: m.Truncated,
 		Resolution: m.Resolution, ResolutionAge: m.ResolutionAgeNs,
+		DNS: flow.DNSContext{Responses: m.DnsResponses, Negative: m.DnsNegative},
 	}
-	f.App, f.End = flow.App(c.enum("app", int32(m.App))), flow.EndReason(c.enum("end_reason", int32(m.EndReason)))
+	if h := m.Http; h != nil {
+		f.HTTP = &flow.HTTPContext{
+			Requests: h.Requests, Fields: h.Fields, UserAgents: h.UserAgents, UserAgentBytes: h.UserAgentBytes, Posts: h.Posts, Referers: h.Referers,
+			Responses: h.Responses, Errors: h.Errors, ContentTypes: h.ContentTypes, Programs: h.Programs, Server: h.Server,
+		}
+	}
+	f.App, f.Before = flow.App(c.enum("app", int32(m.App))), flow.App(c.enum("before", int32(m.Before)))
+	f.End = flow.EndReason(c.enum("end_reason", int32(m.EndReason)))
 	c.halfIn("client", &f.Half[flow.ClientToServer], m.Client)
 	c.halfIn("server", &f.Half[flow.ServerToClient], m.Server)
 	if n := c.list("packet_lengths", len(m.PacketLengths), 2*flow.SPLTPackets); len(m.PacketStepsNs) != len(m.PacketLengths) {
@@ -171,7 +186,7 @@ func (c *check) halfIn(name string, h *flow.Half, m *trenchv1.Half) {
 		LengthSum: m.LengthSum, LengthSquares: m.LengthSquares, LengthMax: m.LengthMax,
 		TLSRecords: m.TlsRecords, AppRecords: m.AppRecords, AppBytes: m.AppBytes,
 		Alerts: m.Alerts, ChangeCipherSpecs: m.ChangeCipherSpecs,
-		Handshake: m.Handshake,
+		Handshake: m.Handshake, ShortHeaders: m.ShortHeaders, TTL: c.u8("ttl", m.Ttl), Opening: m.Opening,
 	}
 	if c.list(name+".sizes", len(m.Sizes), len(h.Sizes)) > 0 {
 		copy(h.Sizes[:], m.Sizes)

@@ -97,6 +97,16 @@ func checkLists(r *record.Record) error {
 			n, limit int
 		}{{"dns.queries", len(r.DNS.Queries), MaxList}, {"dns.answers", len(r.DNS.Answers), MaxList}}...)
 	}
+	if t := r.TLS; t != nil {
+		lists = append(lists, []struct {
+			name     string
+			n, limit int
+		}{
+			{"tls.client_versions", len(t.ClientVersions), MaxList}, {"tls.client_groups", len(t.ClientGroups), MaxList},
+			{"tls.client_key_shares", len(t.ClientKeyShares), MaxList}, {"tls.client_signatures", len(t.ClientSignatures), MaxList},
+			{"tls.client_alpn", len(t.ClientALPN), MaxList}, {"tls.alerts", len(t.Alerts), MaxList},
+		}...)
+	}
 	if r.HTTP != nil {
 		lists = append(lists, []struct {
 			name     string
@@ -129,6 +139,8 @@ func rowOut(r *record.Record) *trenchv1.Row {
 		TlsServerExtensions: widen(r.TLSServerExtensions), TlsKeyBits: r.TLSKeyBits,
 		Ja3: r.JA3, Ja3S: r.JA3S, Ja4: r.JA4, Hassh: r.HASSH, CommunityId: r.CommunityID,
 		VerdictNote: r.VerdictNote, SchemaHash: r.SchemaHash,
+		Ja4S: r.JA4S, Ja4X: r.JA4X, Ja4H: r.JA4H, Ja4T: r.JA4T, Ja4Ts: r.JA4TS,
+		Tls: tlsOut(r.TLS), Quic: quicOut(r.QUIC), Ssh: sshOut(r.SSH), Dhcp: dhcpOut(r.DHCP),
 	}
 	if n := len(r.SPLT); n > 0 {
 		m.SpltLengths, m.SpltDeltas = make([]int32, n), make([]float64, n)
@@ -141,7 +153,7 @@ func rowOut(r *record.Record) *trenchv1.Row {
 		m.CertChain = append(m.CertChain, &trenchv1.Certificate{
 			Sha1: c.SHA1, Sha256: c.SHA256, Subject: c.Subject, Issuer: c.Issuer, Serial: c.Serial,
 			NotBefore: c.NotBefore, NotAfter: c.NotAfter, Sans: c.SANs, KeyType: c.KeyType, KeyBits: c.KeyBits,
-			Signature: c.Signature, SelfSigned: c.SelfSigned,
+			Signature: c.Signature, SelfSigned: c.SelfSigned, Ca: c.CA, Scts: c.SCTs, Policies: c.Policies, Validation: c.Validation,
 		})
 	}
 	if d := r.DNS; d != nil {
@@ -203,6 +215,8 @@ func (c *check) rowIn(r *record.Record, m *trenchv1.Row) {
 		TLSServerExtensions: c.u16s("tls_server_extensions", m.TlsServerExtensions), TLSKeyBits: m.TlsKeyBits,
 		JA3: m.Ja3, JA3S: m.Ja3S, JA4: m.Ja4, HASSH: m.Hassh, CommunityID: m.CommunityId,
 		VerdictNote: m.VerdictNote, SchemaHash: m.SchemaHash,
+		JA4S: m.Ja4S, JA4X: m.Ja4X, JA4H: m.Ja4H, JA4T: m.Ja4T, JA4TS: m.Ja4Ts,
+		TLS: c.tlsIn(m.Tls), QUIC: c.quicIn(m.Quic), SSH: sshIn(m.Ssh), DHCP: c.dhcpIn(m.Dhcp),
 	}
 	if n := len(m.ByteDist); n != 0 && n != 256 {
 		c.fail("byte_dist", "%d counts, want none or 256", n)
@@ -221,7 +235,7 @@ func (c *check) rowIn(r *record.Record, m *trenchv1.Row) {
 			r.CertChain[i] = record.Certificate{
 				SHA1: x.Sha1, SHA256: x.Sha256, Subject: x.Subject, Issuer: x.Issuer, Serial: x.Serial,
 				NotBefore: x.NotBefore, NotAfter: x.NotAfter, SANs: x.Sans, KeyType: x.KeyType, KeyBits: x.KeyBits,
-				Signature: x.Signature, SelfSigned: x.SelfSigned,
+				Signature: x.Signature, SelfSigned: x.SelfSigned, CA: x.Ca, SCTs: x.Scts, Policies: x.Policies, Validation: x.Validation,
 			}
 		}
 	}

@@ -186,13 +186,13 @@ func TestNamesOnTheBusAreThoseOfTheRecords(t *testing.T) {
 			if int(v.Number()) != i {
 				t.Errorf("%s: number %d, want %d", v.Name(), v.Number(), i)
 			}
-			out = append(out, strings.ToLower(strings.TrimPrefix(string(v.Name()), prefix)))
+			out = append(out, strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(string(v.Name()), prefix)), "_", "-"))
 		}
 		out[0] = ""
 		return out
 	}
 	list := func(name func(int) string) (out []string) {
-		for i := range 100 {
+		for i := range 256 {
 			if n := name(i); i == 0 || n != "" {
 				out = append(out, n)
 			}

@@ -53,6 +53,9 @@ func run(ctx context.Context, args []string, stderr io.Writer) int {
 }
 
 func (s *settings) run(ctx context.Context, env *service.Env) error {
+	if err := s.Features.Open(); err != nil {
+		return err
+	}
 	producer := kafka.NewProducer(s.Kafka, env.Log, env.Metrics)
 	defer producer.Close()
 	runner := &stage.Runner[flow.Flow]{

@@ -41,6 +41,8 @@ type reading struct {
 	filter     string
 	dedup      time.Duration
 	continuous bool
+	profile    string
+	foxio      bool
 }
 
 // dedupWindow is the window of --dedup without a value: copies from the ports of
@@ -49,44 +51,59 @@ const dedupWindow = 10 * time.Millisecond
 
 func (r *reading) register(cmd *cobra.Command) {
 	cmd.Flags().IntVar(&r.workers, "workers", runtime.GOMAXPROCS(0), "goroutines that build flows")
-	cmd.Flags().StringVar(&r.config, "config", "", "YAML `file` with limits and time-outs under the key capture")
+	cmd.Flags().StringVar(&r.config, "config", "", "YAML `file` with limits and time-outs under the keys capture and features")
 	cmd.Flags().StringVar(&r.filter, "filter", "", "take only packets that match an `expression` as of tcpdump, as in 'tcp port 443'")
 	cmd.Flags().DurationVar(&r.dedup, "dedup", 0, "leave out copies of a packet that come within a `time` (10ms when none is given)")
 	cmd.Flags().Lookup("dedup").NoOptDefVal = dedupWindow.String()
 	cmd.Flags().BoolVar(&r.continuous, "continuous", false, "let flows go on from one file to the next")
+	cmd.Flags().StringVar(&r.profile, "profile", "", "`schema` of the feature vectors: trench-v1, with +mt, +ht, +xs appended, or cisco2016 (default trench-v1)")
+	cmd.Flags().BoolVar(&r.foxio, "accept-foxio-license", false, "compute JA4S, JA4X, JA4H, JA4T and JA4TS, which are under the FoxIO License 1.1: not for what is sold or hosted for others")
 }
 
-// captureFile is the configuration file of commands that read captures.
-type captureFile struct {
-	Capture app.Config `yaml:"capture"`
+// stages is the configuration file of commands that read captures.
+type stages struct {
+	Capture  app.Config      `yaml:"capture"`
+	Features features.Config `yaml:"features"`
 }
 
-// load returns the capture configuration.
-func (r *reading) load() (app.Config, error) {
+// Validate reports every fault at once.
+func (s *stages) Validate() error {
+	return errors.Join(config.Section("capture", s.Capture.Validate()), config.Section("features", s.Features.Validate()))
+}
+
+// load returns the configuration of the stages, of file and flags.
+func (r *reading) load() (stages, error) {
 	if r.workers < 1 {
-		return app.Config{}, usage(fmt.Errorf("--workers: %d is below 1", r.workers))
+		return stages{}, usage(fmt.Errorf("--workers: %d is below 1", r.workers))
 	}
-	c := captureFile{Capture: app.DefaultConfig()}
-	if err := config.Load(r.config, &c); err != nil {
-		return app.Config{}, usage(err)
-	}
-	if err := c.Capture.Validate(); err != nil {
-		return app.Config{}, usage(config.Section("capture", err))
+	s := stages{Capture: app.DefaultConfig(), Features: features.DefaultConfig()}
+	if err := config.Load(r.config, &s); err != nil {
+		return stages{}, usage(err)
 	}
 	if r.filter != "" {
 		if _, err := filter.Parse(r.filter); err != nil {
-			return app.Config{}, usage(fmt.Errorf("--filter: %w", err))
+			return stages{}, usage(fmt.Errorf("--filter: %w", err))
 		}
-		c.Capture.Filter = r.filter
+		s.Capture.Filter = r.filter
 	}
 	if r.dedup != 0 {
-		c.Capture.Dedup.Window = r.dedup
-		if err := c.Capture.Dedup.Validate(); err != nil {
-			return app.Config{}, usage(fmt.Errorf("--dedup: %w", err))
+		s.Capture.Dedup.Window = r.dedup
+		if err := s.Capture.Dedup.Validate(); err != nil {
+			return stages{}, usage(fmt.Errorf("--dedup: %w", err))
 		}
 	}
-	c.Capture.Continuous = c.Capture.Continuous || r.continuous
-	return c.Capture, nil
+	s.Capture.Continuous = s.Capture.Continuous || r.continuous
+	if r.profile != "" {
+		if _, err := features.Profile(r.profile); err != nil {
+			return stages{}, usage(fmt.Errorf("--profile: %w", err))
+		}
+		s.Features.Profile = r.profile
+	}
+	s.Features.FoxIO = s.Features.FoxIO || r.foxio
+	if err := s.Features.Open(); err != nil {
+		return stages{}, usage(config.Section("features", err))
+	}
+	return s, nil
 }
 
 func newAnalyzeCommand() *cobra.Command {
@@ -119,12 +136,12 @@ could not be read to its end; everything else was processed then.`,
 }
 
 func (f *analyzeFlags) run(ctx context.Context, paths []string, stdin io.Reader, stdout, stderr io.Writer) error {
-	a := &app.Analysis{Workers: f.workers, Last: app.StageScoring, Stdin: stdin, Features: features.DefaultConfig()}
-	a.Features.Bytes = f.bytes
-	var err error
-	if a.Capture, err = f.load(); err != nil {
+	s, err := f.load()
+	if err != nil {
 		return err
 	}
+	a := &app.Analysis{Workers: f.workers, Last: app.StageScoring, Stdin: stdin, Capture: s.Capture, Features: s.Features}
+	a.Features.Bytes = a.Features.Bytes || f.bytes
 	switch f.only {
 	case "":
 	case "capture":

@@ -11,7 +11,6 @@ import (
 
 	"trench/pkg/app"
 	"trench/pkg/export"
-	"trench/pkg/features"
 	"trench/pkg/labels"
 	"trench/pkg/packet"
 	"trench/pkg/record"
@@ -48,7 +47,7 @@ its path is a suffix of the file read, the 5-tuple is the same and the first pac
 }
 
 func (f *featuresFlags) run(ctx context.Context, paths []string, stdin io.Reader, stderr io.Writer) (err error) {
-	capture, err := f.load()
+	s, err := f.load()
 	if err != nil {
 		return err
 	}
@@ -64,13 +63,13 @@ func (f *featuresFlags) run(ctx context.Context, paths []string, stdin io.Reader
 			return usage(err)
 		}
 	}
-	schema := features.Default()
+	schema := s.Features.Schema()
 	out, err := export.CreateVectors(f.output, schema.Names(), schema.Metadata(version))
 	if err != nil {
 		return err
 	}
 	var rows, labelled int
-	a := &app.Analysis{Workers: f.workers, Last: app.StageFeatures, Stdin: stdin, Features: features.DefaultConfig(), Capture: capture}
+	a := &app.Analysis{Workers: f.workers, Last: app.StageFeatures, Stdin: stdin, Features: s.Features, Capture: s.Capture}
 	a.Rows = func(batch []*record.Record) error {
 		for _, r := range batch {
 			if len(r.Vector) == 0 {

@@ -25,12 +25,13 @@ import (
 
 // sensor is the configuration of run.
 type sensor struct {
-	Sensor  string     `yaml:"sensor"` // part of every flow_id
-	Input   app.Origin `yaml:"input"`
-	Capture app.Config `yaml:"capture"`
-	Workers int        `yaml:"workers"` // goroutines for files; a live interface has one for each ring
-	Model   string     `yaml:"model"`   // bundle directory, none, or empty for the built-in model
-	Output  struct {
+	Sensor   string          `yaml:"sensor"` // part of every flow_id
+	Input    app.Origin      `yaml:"input"`
+	Capture  app.Config      `yaml:"capture"`
+	Features features.Config `yaml:"features"`
+	Workers  int             `yaml:"workers"` // goroutines for files; a live interface has one for each ring
+	Model    string          `yaml:"model"`   // bundle directory, none, or empty for the built-in model
+	Output   struct {
 		// Files of NDJSON are appended to: every report of a flow (- is stdout).
 		Files []string `yaml:"files"`
 		// ClickHouse is where rows go when it has an address.
@@ -44,7 +45,7 @@ type sensor struct {
 const runPort = 9104
 
 func defaultSensor() *sensor {
-	s := &sensor{Input: app.DefaultOrigin(), Capture: app.DefaultConfig(), Workers: runtime.GOMAXPROCS(0),
+	s := &sensor{Input: app.DefaultOrigin(), Capture: app.DefaultConfig(), Features: features.DefaultConfig(), Workers: runtime.GOMAXPROCS(0),
 		HTTP: obs.HTTPConfig{Listen: fmt.Sprintf("127.0.0.1:%d", runPort)}, Log: obs.DefaultLogConfig()}
 	s.Output.ClickHouse = store.DefaultConfig()
 	s.Output.ClickHouse.Addr = nil
@@ -54,7 +55,7 @@ func defaultSensor() *sensor {
 // Validate reports every fault at once.
 func (s *sensor) Validate() error {
 	errs := []error{
-		config.Section("input", s.Input.Validate()), config.Section("capture", s.Capture.Validate()),
+		config.Section("input", s.Input.Validate()), config.Section("capture", s.Capture.Validate()), config.Section("features", s.Features.Validate()),
 		config.Section("http", s.HTTP.Validate()), config.Section("log", s.Log.Validate()),
 	}
 	if s.Workers < 1 || s.Workers > 256 {
@@ -126,7 +127,10 @@ func (s *sensor) run(ctx context.Context, stdin io.Reader, stdout, stderr io.Wri
 	if err != nil {
 		return err
 	}
-	a := &app.Analysis{Workers: s.Input.Workers(s.Workers), Last: app.StageScoring, Stdin: stdin, Features: features.DefaultConfig(), Capture: s.Capture, Bundle: bundle}
+	if err := s.Features.Open(); err != nil {
+		return usage(config.Section("features", err))
+	}
+	a := &app.Analysis{Workers: s.Input.Workers(s.Workers), Last: app.StageScoring, Stdin: stdin, Features: s.Features, Capture: s.Capture, Bundle: bundle}
 	a.Capture.Sensor, a.Capture.Reports = s.Sensor, true
 	a.Rows = out.write
 	reg := obs.NewRegistry()

@@ -88,7 +88,10 @@ func FromClickHouse(r Row) Row {
 func normal(r Row) Row {
 	out := Row{}
 	for name, v := range r {
-		v = simplify(v)
+		switch v = simplify(v); name {
+		case "tls", "quic": // NDJSON leaves out what is false or 0, the table can not
+			v = nonzero(v)
+		}
 		if (name == "ts" || name == "ts_end") && v != nil {
 			if t, err := time.Parse(time.RFC3339Nano, fmt.Sprint(v)); err == nil {
 				v = t.UTC().Format(time.RFC3339Nano)
@@ -99,6 +102,19 @@ func normal(r Row) Row {
 		}
 	}
 	return out
+}
+
+// nonzero leaves out the members of an object that are false or 0.
+func nonzero(v any) any {
+	object, ok := v.(map[string]any)
+	if !ok {
+		return v
+	}
+	maps.DeleteFunc(object, func(_ string, v any) bool { return v == false || v == 0.0 })
+	if len(object) == 0 {
+		return nil
+	}
+	return object
 }
 
 // simplify returns nil for empty strings, lists and objects; inside objects,

@@ -37,18 +37,164 @@ const (
 	App_APP_DNS         App = 4
 	App_APP_HTTP        App = 5
 	App_APP_SSH         App = 6
+	App_APP_MDNS        App = 7
+	App_APP_LLMNR       App = 8
+	App_APP_ADB         App = 9
+	App_APP_AMQP        App = 10
+	App_APP_BACNET      App = 11
+	App_APP_BGP         App = 12
+	App_APP_BITCOIN     App = 13
+	App_APP_BITTORRENT  App = 14
+	App_APP_CASSANDRA   App = 15
+	App_APP_COAP        App = 16
+	App_APP_DCERPC      App = 17
+	App_APP_DHCP        App = 18
+	App_APP_DHCPV6      App = 19
+	App_APP_DIAMETER    App = 20
+	App_APP_DNP3        App = 21
+	App_APP_ENIP        App = 22
+	App_APP_FTP         App = 23
+	App_APP_GIT         App = 24
+	App_APP_H2C         App = 25
+	App_APP_IEC104      App = 26
+	App_APP_IKE         App = 27
+	App_APP_IMAP        App = 28
+	App_APP_IRC         App = 29
+	App_APP_KAFKA       App = 30
+	App_APP_KERBEROS    App = 31
+	App_APP_L2TP        App = 32
+	App_APP_LDAP        App = 33
+	App_APP_MEMCACHED   App = 34
+	App_APP_MODBUS      App = 35
+	App_APP_MONGODB     App = 36
+	App_APP_MQTT        App = 37
+	App_APP_MYSQL       App = 38
+	App_APP_NATS        App = 39
+	App_APP_NETBIOS_DGM App = 40
+	App_APP_NETBIOS_NS  App = 41
+	App_APP_NETBIOS_SSN App = 42
+	App_APP_NFS         App = 43
+	App_APP_NNTP        App = 44
+	App_APP_NTP         App = 45
+	App_APP_OPCUA       App = 46
+	App_APP_OPENVPN     App = 47
+	App_APP_POP3        App = 48
+	App_APP_POSTGRESQL  App = 49
+	App_APP_PPTP        App = 50
+	App_APP_RADIUS      App = 51
+	App_APP_RDP         App = 52
+	App_APP_REDIS       App = 53
+	App_APP_RMI         App = 54
+	App_APP_RPC         App = 55
+	App_APP_RSYNC       App = 56
+	App_APP_RTCP        App = 57
+	App_APP_RTMP        App = 58
+	App_APP_RTSP        App = 59
+	App_APP_S7COMM      App = 60
+	App_APP_SIP         App = 61
+	App_APP_SMB         App = 62
+	App_APP_SMTP        App = 63
+	App_APP_SNMP        App = 64
+	App_APP_SOCKS4      App = 65
+	App_APP_SOCKS5      App = 66
+	App_APP_SSDP        App = 67
+	App_APP_STRATUM     App = 68
+	App_APP_STUN        App = 69
+	App_APP_SYSLOG      App = 70
+	App_APP_TDS         App = 71
+	App_APP_TEAMVIEWER  App = 72
+	App_APP_TELNET      App = 73
+	App_APP_TFTP        App = 74
+	App_APP_VNC         App = 75
+	App_APP_WIREGUARD   App = 76
+	App_APP_X11         App = 77
+	App_APP_XMPP        App = 78
+	App_APP_ZABBIX      App = 79
 )
 
 // Enum value maps for App.
 var (
 	App_name = map[int32]string{
-		0: "APP_UNSPECIFIED",
-		1: "APP_TLS",
-		2: "APP_DTLS",
-		3: "APP_QUIC",
-		4: "APP_DNS",
-		5: "APP_HTTP",
-		6: "APP_SSH",
+		0:  "APP_UNSPECIFIED",
+		1:  "APP_TLS",
+		2:  "APP_DTLS",
+		3:  "APP_QUIC",
+		4:  "APP_DNS",
+		5:  "APP_HTTP",
+		6:  "APP_SSH",
+		7:  "APP_MDNS",
+		8:  "APP_LLMNR",
+		9:  "APP_ADB",
+		10: "APP_AMQP",
+		11: "APP_BACNET",
+		12: "APP_BGP",
+		13: "APP_BITCOIN",
+		14: "APP_BITTORRENT",
+		15: "APP_CASSANDRA",
+		16: "APP_COAP",
+		17: "APP_DCERPC",
+		18: "APP_DHCP",
+		19: "APP_DHCPV6",
+		20: "APP_DIAMETER",
+		21: "APP_DNP3",
+		22: "APP_ENIP",
+		23: "APP_FTP",
+		24: "APP_GIT",
+		25: "APP_H2C",
+		26: "APP_IEC104",
+		27: "APP_IKE",
+		28: "APP_IMAP",
+		29: "APP_IRC",
+		30: "APP_KAFKA",
+		31: "APP_KERBEROS",
+		32: "APP_L2TP",
+		33: "APP_LDAP",
+		34: "APP_MEMCACHED",
+		35: "APP_MODBUS",
+		36: "APP_MONGODB",
+		37: "APP_MQTT",
+		38: "APP_MYSQL",
+		39: "APP_NATS",
+		40: "APP_NETBIOS_DGM",
+		41: "APP_NETBIOS_NS",
+		42: "APP_NETBIOS_SSN",
+		43: "APP_NFS",
+		44: "APP_NNTP",
+		45: "APP_NTP",
+		46: "APP_OPCUA",
+		47: "APP_OPENVPN",
+		48: "APP_POP3",
+		49: "APP_POSTGRESQL",
+		50: "APP_PPTP",
+		51: "APP_RADIUS",
+		52: "APP_RDP",
+		53: "APP_REDIS",
+		54: "APP_RMI",
+		55: "APP_RPC",
+		56: "APP_RSYNC",
+		57: "APP_RTCP",
+		58: "APP_RTMP",
+		59: "APP_RTSP",
+		60: "APP_S7COMM",
+		61: "APP_SIP",
+		62: "APP_SMB",
+		63: "APP_SMTP",
+		64: "APP_SNMP",
+		65: "APP_SOCKS4",
+		66: "APP_SOCKS5",
+		67: "APP_SSDP",
+		68: "APP_STRATUM",
+		69: "APP_STUN",
+		70: "APP_SYSLOG",
+		71: "APP_TDS",
+		72: "APP_TEAMVIEWER",
+		73: "APP_TELNET",
+		74: "APP_TFTP",
+		75: "APP_VNC",
+		76: "APP_WIREGUARD",
+		77: "APP_X11",
+		78: "APP_XMPP",
+		79: "APP_ZABBIX",
 	}
 	App_value = map[string]int32{
 		"APP_UNSPECIFIED": 0,
@@ -58,6 +204,79 @@ var (
 		"APP_DNS":         4,
 		"APP_HTTP":        5,
 		"APP_SSH":         6,
+		"APP_MDNS":        7,
+		"APP_LLMNR":       8,
+		"APP_ADB":         9,
+		"APP_AMQP":        10,
+		"APP_BACNET":      11,
+		"APP_BGP":         12,
+		"APP_BITCOIN":     13,
+		"APP_BITTORRENT":  14,
+		"APP_CASSANDRA":   15,
+		"APP_COAP":        16,
+		"APP_DCERPC":      17,
+		"APP_DHCP":        18,
+		"APP_DHCPV6":      19,
+		"APP_DIAMETER":    20,
+		"APP_DNP3":        21,
+		"APP_ENIP":        22,
+		"APP_FTP":         23,
+		"APP_GIT":         24,
+		"APP_H2C":         25,
+		"APP_IEC104":      26,
+		"APP_IKE":         27,
+		"APP_IMAP":        28,
+		"APP_IRC":         29,
+		"APP_KAFKA":       30,
+		"APP_KERBEROS":    31,
+		"APP_L2TP":        32,
+		"APP_LDAP":        33,
+		"APP_MEMCACHED":   34,
+		"APP_MODBUS":      35,
+		"APP_MONGODB":     36,
+		"APP_MQTT":        37,
+		"APP_MYSQL":       38,
+		"APP_NATS":        39,
+		"APP_NETBIOS_DGM": 40,
+		"APP_NETBIOS_NS":  41,
+		"APP_NETBIOS_SSN": 42,
+		"APP_NFS":         43,
+		"APP_NNTP":        44,
+		"APP_NTP":         45,
+		"APP_OPCUA":       46,
+		"APP_OPENVPN":     47,
+		"APP_POP3":        48,
+		"APP_POSTGRESQL":  49,
+		"APP_PPTP":        50,
+		"APP_RADIUS":      51,
+		"APP_RDP":         52,
+		"APP_REDIS":       53,
+		"APP_RMI":         54,
+		"APP_RPC":         55,
+		"APP_RSYNC":       56,
+		"APP_RTCP":        57,
+		"APP_RTMP":        58,
+		"APP_RTSP":        59,
+		"APP_S7COMM":      60,
+		"APP_SIP":         61,
+		"APP_SMB":         62,
+		"APP_SMTP":        63,
+		"APP_SNMP":        64,
+		"APP_SOCKS4":      65,
+		"APP_SOCKS5":      66,
+		"APP_SSDP":        67,
+		"APP_STRATUM":     68,
+		"APP_STUN":        69,
+		"APP_SYSLOG":      70,
+		"APP_TDS":         71,
+		"APP_TEAMVIEWER":  72,
+		"APP_TELNET":      73,
+		"APP_TFTP":        74,
+		"APP_VNC":         75,
+		"APP_WIREGUARD":   76,
+		"APP_X11":         77,
+		"APP_XMPP":        78,
+		"APP_ZABBIX":      79,
 	}
 )
 
@@ -186,11 +405,15 @@ type Flow struct {
 	PacketStepsNs []int64 `protobuf:"zigzag64,22,rep,packed,name=packet_steps_ns,json=packetStepsNs" json:"packet_steps_ns,omitempty"` // since the entry before; the first since the flow's first packet
 	// The first TLS record headers of each direction, merged by time, as three
 	// lists of the same length.
-	RecordHeads     []uint32 `protobuf:"varint,23,rep,packed,name=record_heads,json=recordHeads" json:"record_heads,omitempty"`           // content type times 2, plus 1 when the server sent it
-	RecordLengths   []uint32 `protobuf:"varint,24,rep,packed,name=record_lengths,json=recordLengths" json:"record_lengths,omitempty"`     // body bytes
-	RecordStepsNs   []int64  `protobuf:"zigzag64,25,rep,packed,name=record_steps_ns,json=recordStepsNs" json:"record_steps_ns,omitempty"` // since the entry before; the first since the flow's first packet
-	Resolution      []byte   `protobuf:"bytes,26,opt,name=resolution" json:"resolution,omitempty"`                                        // the DNS response that named the server, empty when none was seen
-	ResolutionAgeNs int64    `protobuf:"varint,27,opt,name=resolution_age_ns,json=resolutionAgeNs" json:"resolution_age_ns,omitempty"`    // from that response to the flow's first packet
+	RecordHeads     []uint32     `protobuf:"varint,23,rep,packed,name=record_heads,json=recordHeads" json:"record_heads,omitempty"`           // content type times 2, plus 1 when the server sent it
+	RecordLengths   []uint32     `protobuf:"varint,24,rep,packed,name=record_lengths,json=recordLengths" json:"record_lengths,omitempty"`     // body bytes
+	RecordStepsNs   []int64      `protobuf:"zigzag64,25,rep,packed,name=record_steps_ns,json=recordStepsNs" json:"record_steps_ns,omitempty"` // since the entry before; the first since the flow's first packet
+	Resolution      []byte       `protobuf:"bytes,26,opt,name=resolution" json:"resolution,omitempty"`                                        // the DNS response that named the server, empty when none was seen
+	ResolutionAgeNs int64        `protobuf:"varint,27,opt,name=resolution_age_ns,json=resolutionAgeNs" json:"resolution_age_ns,omitempty"`    // from that response to the flow's first packet
+	Before          App          `protobuf:"varint,28,opt,name=before,enum=trench.v1.App" json:"before,omitempty"`                            // the protocol that TLS or DTLS came after in the same flow
+	DnsResponses    uint32       `protobuf:"varint,29,opt,name=dns_responses,json=dnsResponses" json:"dns_responses,omitempty"`               // DNS responses to the client in the five minutes before
+	DnsNegative     uint32       `protobuf:"varint,30,opt,name=dns_negative,json=dnsNegative" json:"dns_negative,omitempty"`                  // of them: the name does not exist
+	Http            *HttpContext `protobuf:"bytes,31,opt,name=http" json:"http,omitempty"`                                                    // absent when no HTTP was watched
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -414,6 +637,160 @@ func (x *Flow) GetResolutionAgeNs() int64 {
 	return 0
 }
 
+func (x *Flow) GetBefore() App {
+	if x != nil {
+		return x.Before
+	}
+	return App_APP_UNSPECIFIED
+}
+
+func (x *Flow) GetDnsResponses() uint32 {
+	if x != nil {
+		return x.DnsResponses
+	}
+	return 0
+}
+
+func (x *Flow) GetDnsNegative() uint32 {
+	if x != nil {
+		return x.DnsNegative
+	}
+	return 0
+}
+
+func (x *Flow) GetHttp() *HttpContext {
+	if x != nil {
+		return x.Http
+	}
+	return nil
+}
+
+// HttpContext sums up the HTTP/1 in clear that a client host exchanged in the
+// five minutes before a flow.
+type HttpContext struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Requests       uint32                 `protobuf:"varint,1,opt,name=requests" json:"requests,omitempty"`
+	Fields         uint32                 `protobuf:"varint,2,opt,name=fields" json:"fields,omitempty"`                                         // header fields of the requests
+	UserAgents     uint32                 `protobuf:"varint,3,opt,name=user_agents,json=userAgents" json:"user_agents,omitempty"`               // requests with a User-Agent
+	UserAgentBytes uint32                 `protobuf:"varint,4,opt,name=user_agent_bytes,json=userAgentBytes" json:"user_agent_bytes,omitempty"` // length of these fields
+	Posts          uint32                 `protobuf:"varint,5,opt,name=posts" json:"posts,omitempty"`                                           // requests with the method POST
+	Referers       uint32                 `protobuf:"varint,6,opt,name=referers" json:"referers,omitempty"`                                     // requests with a Referer
+	Responses      uint32                 `protobuf:"varint,7,opt,name=responses" json:"responses,omitempty"`
+	Errors         uint32                 `protobuf:"varint,8,opt,name=errors" json:"errors,omitempty"`                                 // responses with status 400 and above
+	ContentTypes   uint32                 `protobuf:"varint,9,opt,name=content_types,json=contentTypes" json:"content_types,omitempty"` // different types of the responses
+	Programs       uint32                 `protobuf:"varint,10,opt,name=programs" json:"programs,omitempty"`                            // requests and responses for a program
+	Server         string                 `protobuf:"bytes,11,opt,name=server" json:"server,omitempty"`                                 // the last Server field of a response
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *HttpContext) Reset() {
+	*x = HttpContext{}
+	mi := &file_trench_v1_flow_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HttpContext) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HttpContext) ProtoMessage() {}
+
+func (x *HttpContext) ProtoReflect() protoreflect.Message {
+	mi := &file_trench_v1_flow_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HttpContext.ProtoReflect.Descriptor instead.
+func (*HttpContext) Descriptor() ([]byte, []int) {
+	return file_trench_v1_flow_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *HttpContext) GetRequests() uint32 {
+	if x != nil {
+		return x.Requests
+	}
+	return 0
+}
+
+func (x *HttpContext) GetFields() uint32 {
+	if x != nil {
+		return x.Fields
+	}
+	return 0
+}
+
+func (x *HttpContext) GetUserAgents() uint32 {
+	if x != nil {
+		return x.UserAgents
+	}
+	return 0
+}
+
+func (x *HttpContext) GetUserAgentBytes() uint32 {
+	if x != nil {
+		return x.UserAgentBytes
+	}
+	return 0
+}
+
+func (x *HttpContext) GetPosts() uint32 {
+	if x != nil {
+		return x.Posts
+	}
+	return 0
+}
+
+func (x *HttpContext) GetReferers() uint32 {
+	if x != nil {
+		return x.Referers
+	}
+	return 0
+}
+
+func (x *HttpContext) GetResponses() uint32 {
+	if x != nil {
+		return x.Responses
+	}
+	return 0
+}
+
+func (x *HttpContext) GetErrors() uint32 {
+	if x != nil {
+		return x.Errors
+	}
+	return 0
+}
+
+func (x *HttpContext) GetContentTypes() uint32 {
+	if x != nil {
+		return x.ContentTypes
+	}
+	return 0
+}
+
+func (x *HttpContext) GetPrograms() uint32 {
+	if x != nil {
+		return x.Programs
+	}
+	return 0
+}
+
+func (x *HttpContext) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
 // Half is what one direction of a flow sent.
 type Half struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -439,17 +816,20 @@ type Half struct {
 	Alerts            uint64   `protobuf:"varint,16,opt,name=alerts" json:"alerts,omitempty"`                                                  // records
 	ChangeCipherSpecs uint64   `protobuf:"varint,17,opt,name=change_cipher_specs,json=changeCipherSpecs" json:"change_cipher_specs,omitempty"` // records
 	// What later stages may parse: for TLS the records that are not application
-	// data, with their headers; for HTTP/1 the header sections; for SSH the
-	// first bytes; for UDP protocols whole datagrams, each behind its length
-	// (2 bytes, big endian).
+	// data, with their headers, and a header of type 0 where bytes are missing; for
+	// HTTP/1 the header sections; for SSH the first bytes; for DNS, QUIC, DTLS and
+	// DHCP whole messages, each behind its length (2 bytes, big endian).
 	Handshake     []byte `protobuf:"bytes,18,opt,name=handshake" json:"handshake,omitempty"`
+	ShortHeaders  uint64 `protobuf:"varint,19,opt,name=short_headers,json=shortHeaders" json:"short_headers,omitempty"` // QUIC: packets with a short header
+	Ttl           uint32 `protobuf:"varint,20,opt,name=ttl" json:"ttl,omitempty"`                                       // time to live, or hop limit, of the first packet
+	Opening       []byte `protobuf:"bytes,21,opt,name=opening" json:"opening,omitempty"`                                // window (2 bytes) and options of the TCP segment with SYN, when asked for
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Half) Reset() {
 	*x = Half{}
-	mi := &file_trench_v1_flow_proto_msgTypes[1]
+	mi := &file_trench_v1_flow_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -461,7 +841,7 @@ func (x *Half) String() string {
 func (*Half) ProtoMessage() {}
 
 func (x *Half) ProtoReflect() protoreflect.Message {
-	mi := &file_trench_v1_flow_proto_msgTypes[1]
+	mi := &file_trench_v1_flow_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -474,7 +854,7 @@ func (x *Half) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Half.ProtoReflect.Descriptor instead.
 func (*Half) Descriptor() ([]byte, []int) {
-	return file_trench_v1_flow_proto_rawDescGZIP(), []int{1}
+	return file_trench_v1_flow_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Half) GetPackets() uint64 {
@@ -603,11 +983,32 @@ func (x *Half) GetHandshake() []byte {
 	return nil
 }
 
+func (x *Half) GetShortHeaders() uint64 {
+	if x != nil {
+		return x.ShortHeaders
+	}
+	return 0
+}
+
+func (x *Half) GetTtl() uint32 {
+	if x != nil {
+		return x.Ttl
+	}
+	return 0
+}
+
+func (x *Half) GetOpening() []byte {
+	if x != nil {
+		return x.Opening
+	}
+	return nil
+}
+
 var File_trench_v1_flow_proto protoreflect.FileDescriptor
 
 const file_trench_v1_flow_proto_rawDesc = "" +
 	"\n" +
-	"\x14trench/v1/flow.proto\x12\ttrench.v1\"\xf3\x06\n" +
+	"\x14trench/v1/flow.proto\x12\ttrench.v1\"\x8f\b\n" +
 	"\x04Flow\x12\x17\n" +
 	"\aflow_id\x18\x01 \x01(\fR\x06flowId\x12\x16\n" +
 	"\x06source\x18\x02 \x01(\tR\x06source\x12\x12\n" +
@@ -642,7 +1043,25 @@ const file_trench_v1_flow_proto_rawDesc = "" +
 	"\n" +
 	"resolution\x18\x1a \x01(\fR\n" +
 	"resolution\x12*\n" +
-	"\x11resolution_age_ns\x18\x1b \x01(\x03R\x0fresolutionAgeNs\"\xb6\x04\n" +
+	"\x11resolution_age_ns\x18\x1b \x01(\x03R\x0fresolutionAgeNs\x12&\n" +
+	"\x06before\x18\x1c \x01(\x0e2\x0e.trench.v1.AppR\x06before\x12#\n" +
+	"\rdns_responses\x18\x1d \x01(\rR\fdnsResponses\x12!\n" +
+	"\fdns_negative\x18\x1e \x01(\rR\vdnsNegative\x12*\n" +
+	"\x04http\x18\x1f \x01(\v2\x16.trench.v1.HttpContextR\x04http\"\xcd\x02\n" +
+	"\vHttpContext\x12\x1a\n" +
+	"\brequests\x18\x01 \x01(\rR\brequests\x12\x16\n" +
+	"\x06fields\x18\x02 \x01(\rR\x06fields\x12\x1f\n" +
+	"\vuser_agents\x18\x03 \x01(\rR\n" +
+	"userAgents\x12(\n" +
+	"\x10user_agent_bytes\x18\x04 \x01(\rR\x0euserAgentBytes\x12\x14\n" +
+	"\x05posts\x18\x05 \x01(\rR\x05posts\x12\x1a\n" +
+	"\breferers\x18\x06 \x01(\rR\breferers\x12\x1c\n" +
+	"\tresponses\x18\a \x01(\rR\tresponses\x12\x16\n" +
+	"\x06errors\x18\b \x01(\rR\x06errors\x12#\n" +
+	"\rcontent_types\x18\t \x01(\rR\fcontentTypes\x12\x1a\n" +
+	"\bprograms\x18\n" +
+	" \x01(\rR\bprograms\x12\x16\n" +
+	"\x06server\x18\v \x01(\tR\x06server\"\x87\x05\n" +
 	"\x04Half\x12\x18\n" +
 	"\apackets\x18\x01 \x01(\x04R\apackets\x12\x14\n" +
 	"\x05bytes\x18\x02 \x01(\x04R\x05bytes\x12\x18\n" +
@@ -667,7 +1086,10 @@ const file_trench_v1_flow_proto_rawDesc = "" +
 	"\tapp_bytes\x18\x0f \x01(\x04R\bappBytes\x12\x16\n" +
 	"\x06alerts\x18\x10 \x01(\x04R\x06alerts\x12.\n" +
 	"\x13change_cipher_specs\x18\x11 \x01(\x04R\x11changeCipherSpecs\x12\x1c\n" +
-	"\thandshake\x18\x12 \x01(\fR\thandshake*k\n" +
+	"\thandshake\x18\x12 \x01(\fR\thandshake\x12#\n" +
+	"\rshort_headers\x18\x13 \x01(\x04R\fshortHeaders\x12\x10\n" +
+	"\x03ttl\x18\x14 \x01(\rR\x03ttl\x12\x18\n" +
+	"\aopening\x18\x15 \x01(\fR\aopening*\xbf\t\n" +
 	"\x03App\x12\x13\n" +
 	"\x0fAPP_UNSPECIFIED\x10\x00\x12\v\n" +
 	"\aAPP_TLS\x10\x01\x12\f\n" +
@@ -675,7 +1097,93 @@ const file_trench_v1_flow_proto_rawDesc = "" +
 	"\bAPP_QUIC\x10\x03\x12\v\n" +
 	"\aAPP_DNS\x10\x04\x12\f\n" +
 	"\bAPP_HTTP\x10\x05\x12\v\n" +
-	"\aAPP_SSH\x10\x06*\xd2\x01\n" +
+	"\aAPP_SSH\x10\x06\x12\f\n" +
+	"\bAPP_MDNS\x10\a\x12\r\n" +
+	"\tAPP_LLMNR\x10\b\x12\v\n" +
+	"\aAPP_ADB\x10\t\x12\f\n" +
+	"\bAPP_AMQP\x10\n" +
+	"\x12\x0e\n" +
+	"\n" +
+	"APP_BACNET\x10\v\x12\v\n" +
+	"\aAPP_BGP\x10\f\x12\x0f\n" +
+	"\vAPP_BITCOIN\x10\r\x12\x12\n" +
+	"\x0eAPP_BITTORRENT\x10\x0e\x12\x11\n" +
+	"\rAPP_CASSANDRA\x10\x0f\x12\f\n" +
+	"\bAPP_COAP\x10\x10\x12\x0e\n" +
+	"\n" +
+	"APP_DCERPC\x10\x11\x12\f\n" +
+	"\bAPP_DHCP\x10\x12\x12\x0e\n" +
+	"\n" +
+	"APP_DHCPV6\x10\x13\x12\x10\n" +
+	"\fAPP_DIAMETER\x10\x14\x12\f\n" +
+	"\bAPP_DNP3\x10\x15\x12\f\n" +
+	"\bAPP_ENIP\x10\x16\x12\v\n" +
+	"\aAPP_FTP\x10\x17\x12\v\n" +
+	"\aAPP_GIT\x10\x18\x12\v\n" +
+	"\aAPP_H2C\x10\x19\x12\x0e\n" +
+	"\n" +
+	"APP_IEC104\x10\x1a\x12\v\n" +
+	"\aAPP_IKE\x10\x1b\x12\f\n" +
+	"\bAPP_IMAP\x10\x1c\x12\v\n" +
+	"\aAPP_IRC\x10\x1d\x12\r\n" +
+	"\tAPP_KAFKA\x10\x1e\x12\x10\n" +
+	"\fAPP_KERBEROS\x10\x1f\x12\f\n" +
+	"\bAPP_L2TP\x10 \x12\f\n" +
+	"\bAPP_LDAP\x10!\x12\x11\n" +
+	"\rAPP_MEMCACHED\x10\"\x12\x0e\n" +
+	"\n" +
+	"APP_MODBUS\x10#\x12\x0f\n" +
+	"\vAPP_MONGODB\x10$\x12\f\n" +
+	"\bAPP_MQTT\x10%\x12\r\n" +
+	"\tAPP_MYSQL\x10&\x12\f\n" +
+	"\bAPP_NATS\x10'\x12\x13\n" +
+	"\x0fAPP_NETBIOS_DGM\x10(\x12\x12\n" +
+	"\x0eAPP_NETBIOS_NS\x10)\x12\x13\n" +
+	"\x0fAPP_NETBIOS_SSN\x10*\x12\v\n" +
+	"\aAPP_NFS\x10+\x12\f\n" +
+	"\bAPP_NNTP\x10,\x12\v\n" +
+	"\aAPP_NTP\x10-\x12\r\n" +
+	"\tAPP_OPCUA\x10.\x12\x0f\n" +
+	"\vAPP_OPENVPN\x10/\x12\f\n" +
+	"\bAPP_POP3\x100\x12\x12\n" +
+	"\x0eAPP_POSTGRESQL\x101\x12\f\n" +
+	"\bAPP_PPTP\x102\x12\x0e\n" +
+	"\n" +
+	"APP_RADIUS\x103\x12\v\n" +
+	"\aAPP_RDP\x104\x12\r\n" +
+	"\tAPP_REDIS\x105\x12\v\n" +
+	"\aAPP_RMI\x106\x12\v\n" +
+	"\aAPP_RPC\x107\x12\r\n" +
+	"\tAPP_RSYNC\x108\x12\f\n" +
+	"\bAPP_RTCP\x109\x12\f\n" +
+	"\bAPP_RTMP\x10:\x12\f\n" +
+	"\bAPP_RTSP\x10;\x12\x0e\n" +
+	"\n" +
+	"APP_S7COMM\x10<\x12\v\n" +
+	"\aAPP_SIP\x10=\x12\v\n" +
+	"\aAPP_SMB\x10>\x12\f\n" +
+	"\bAPP_SMTP\x10?\x12\f\n" +
+	"\bAPP_SNMP\x10@\x12\x0e\n" +
+	"\n" +
+	"APP_SOCKS4\x10A\x12\x0e\n" +
+	"\n" +
+	"APP_SOCKS5\x10B\x12\f\n" +
+	"\bAPP_SSDP\x10C\x12\x0f\n" +
+	"\vAPP_STRATUM\x10D\x12\f\n" +
+	"\bAPP_STUN\x10E\x12\x0e\n" +
+	"\n" +
+	"APP_SYSLOG\x10F\x12\v\n" +
+	"\aAPP_TDS\x10G\x12\x12\n" +
+	"\x0eAPP_TEAMVIEWER\x10H\x12\x0e\n" +
+	"\n" +
+	"APP_TELNET\x10I\x12\f\n" +
+	"\bAPP_TFTP\x10J\x12\v\n" +
+	"\aAPP_VNC\x10K\x12\x11\n" +
+	"\rAPP_WIREGUARD\x10L\x12\v\n" +
+	"\aAPP_X11\x10M\x12\f\n" +
+	"\bAPP_XMPP\x10N\x12\x0e\n" +
+	"\n" +
+	"APP_ZABBIX\x10O*\xd2\x01\n" +
 	"\tEndReason\x12\x1a\n" +
 	"\x16END_REASON_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eEND_REASON_FIN\x10\x01\x12\x12\n" +
@@ -700,23 +1208,26 @@ func file_trench_v1_flow_proto_rawDescGZIP() []byte {
 }
 
 var file_trench_v1_flow_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_trench_v1_flow_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_trench_v1_flow_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
 var file_trench_v1_flow_proto_goTypes = []any{
-	(App)(0),       // 0: trench.v1.App
-	(EndReason)(0), // 1: trench.v1.EndReason
-	(*Flow)(nil),   // 2: trench.v1.Flow
-	(*Half)(nil),   // 3: trench.v1.Half
+	(App)(0),            // 0: trench.v1.App
+	(EndReason)(0),      // 1: trench.v1.EndReason
+	(*Flow)(nil),        // 2: trench.v1.Flow
+	(*HttpContext)(nil), // 3: trench.v1.HttpContext
+	(*Half)(nil),        // 4: trench.v1.Half
 }
 var file_trench_v1_flow_proto_depIdxs = []int32{
 	0, // 0: trench.v1.Flow.app:type_name -> trench.v1.App
-	3, // 1: trench.v1.Flow.client:type_name -> trench.v1.Half
-	3, // 2: trench.v1.Flow.server:type_name -> trench.v1.Half
+	4, // 1: trench.v1.Flow.client:type_name -> trench.v1.Half
+	4, // 2: trench.v1.Flow.server:type_name -> trench.v1.Half
 	1, // 3: trench.v1.Flow.end_reason:type_name -> trench.v1.EndReason
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	0, // 4: trench.v1.Flow.before:type_name -> trench.v1.App
+	3, // 5: trench.v1.Flow.http:type_name -> trench.v1.HttpContext
+	6, // [6:6] is the sub-list for method output_type
+	6, // [6:6] is the sub-list for method input_type
+	6, // [6:6] is the sub-list for extension type_name
+	6, // [6:6] is the sub-list for extension extendee
+	0, // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_trench_v1_flow_proto_init() }
@@ -730,7 +1241,7 @@ func file_trench_v1_flow_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_trench_v1_flow_proto_rawDesc), len(file_trench_v1_flow_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   2,
+			NumMessages:   3,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -87,6 +87,15 @@ type Row struct {
 	CommunityId         string         `protobuf:"bytes,53,opt,name=community_id,json=communityId" json:"community_id,omitempty"`
 	VerdictNote         string         `protobuf:"bytes,54,opt,name=verdict_note,json=verdictNote" json:"verdict_note,omitempty"` // why it is not scored, which list applied
 	SchemaHash          string         `protobuf:"bytes,55,opt,name=schema_hash,json=schemaHash" json:"schema_hash,omitempty"`    // of the feature vector
+	Ja4S                string         `protobuf:"bytes,56,opt,name=ja4s" json:"ja4s,omitempty"`                                  // this and the next four only when FoxIO's licence was accepted
+	Ja4X                string         `protobuf:"bytes,57,opt,name=ja4x" json:"ja4x,omitempty"`
+	Ja4H                string         `protobuf:"bytes,58,opt,name=ja4h" json:"ja4h,omitempty"`
+	Ja4T                string         `protobuf:"bytes,59,opt,name=ja4t" json:"ja4t,omitempty"`
+	Ja4Ts               string         `protobuf:"bytes,60,opt,name=ja4ts" json:"ja4ts,omitempty"`
+	Tls                 *Tls           `protobuf:"bytes,61,opt,name=tls" json:"tls,omitempty"`
+	Quic                *Quic          `protobuf:"bytes,62,opt,name=quic" json:"quic,omitempty"`
+	Ssh                 *Ssh           `protobuf:"bytes,63,opt,name=ssh" json:"ssh,omitempty"`
+	Dhcp                *Dhcp          `protobuf:"bytes,64,opt,name=dhcp" json:"dhcp,omitempty"`
 	unknownFields       protoimpl.UnknownFields
 	sizeCache           protoimpl.SizeCache
 }
@@ -506,6 +515,598 @@ func (x *Row) GetSchemaHash() string {
 	return ""
 }
 
+func (x *Row) GetJa4S() string {
+	if x != nil {
+		return x.Ja4S
+	}
+	return ""
+}
+
+func (x *Row) GetJa4X() string {
+	if x != nil {
+		return x.Ja4X
+	}
+	return ""
+}
+
+func (x *Row) GetJa4H() string {
+	if x != nil {
+		return x.Ja4H
+	}
+	return ""
+}
+
+func (x *Row) GetJa4T() string {
+	if x != nil {
+		return x.Ja4T
+	}
+	return ""
+}
+
+func (x *Row) GetJa4Ts() string {
+	if x != nil {
+		return x.Ja4Ts
+	}
+	return ""
+}
+
+func (x *Row) GetTls() *Tls {
+	if x != nil {
+		return x.Tls
+	}
+	return nil
+}
+
+func (x *Row) GetQuic() *Quic {
+	if x != nil {
+		return x.Quic
+	}
+	return nil
+}
+
+func (x *Row) GetSsh() *Ssh {
+	if x != nil {
+		return x.Ssh
+	}
+	return nil
+}
+
+func (x *Row) GetDhcp() *Dhcp {
+	if x != nil {
+		return x.Dhcp
+	}
+	return nil
+}
+
+// Tls is what else a TLS, DTLS or QUIC handshake shows in clear.
+type Tls struct {
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	Group              string                 `protobuf:"bytes,1,opt,name=group" json:"group,omitempty"`                                                 // negotiated
+	ClientVersions     []uint32               `protobuf:"varint,2,rep,packed,name=client_versions,json=clientVersions" json:"client_versions,omitempty"` // this and the next three in wire order, GREASE kept
+	ClientGroups       []uint32               `protobuf:"varint,3,rep,packed,name=client_groups,json=clientGroups" json:"client_groups,omitempty"`
+	ClientKeyShares    []uint32               `protobuf:"varint,4,rep,packed,name=client_key_shares,json=clientKeyShares" json:"client_key_shares,omitempty"`  // their groups
+	ClientSignatures   []uint32               `protobuf:"varint,5,rep,packed,name=client_signatures,json=clientSignatures" json:"client_signatures,omitempty"` // signature algorithms
+	ClientAlpn         []string               `protobuf:"bytes,6,rep,name=client_alpn,json=clientAlpn" json:"client_alpn,omitempty"`
+	HelloRetry         bool                   `protobuf:"varint,7,opt,name=hello_retry,json=helloRetry" json:"hello_retry,omitempty"`             // HelloRetryRequest, or HelloVerifyRequest in DTLS
+	SessionOffered     bool                   `protobuf:"varint,8,opt,name=session_offered,json=sessionOffered" json:"session_offered,omitempty"` // a session id, a ticket or a pre-shared key
+	EarlyData          bool                   `protobuf:"varint,9,opt,name=early_data,json=earlyData" json:"early_data,omitempty"`                // 0-RTT was offered
+	Ticket             bool                   `protobuf:"varint,10,opt,name=ticket" json:"ticket,omitempty"`                                      // the server issued one in clear
+	OcspStaple         bool                   `protobuf:"varint,11,opt,name=ocsp_staple,json=ocspStaple" json:"ocsp_staple,omitempty"`
+	Compressed         bool                   `protobuf:"varint,12,opt,name=compressed" json:"compressed,omitempty"` // the certificates came compressed
+	CertificateRequest bool                   `protobuf:"varint,13,opt,name=certificate_request,json=certificateRequest" json:"certificate_request,omitempty"`
+	ClientCertificate  string                 `protobuf:"bytes,14,opt,name=client_certificate,json=clientCertificate" json:"client_certificate,omitempty"`  // SHA-256 of the client's, hex
+	Renegotiation      bool                   `protobuf:"varint,15,opt,name=renegotiation" json:"renegotiation,omitempty"`                                  // asked for or begun in clear
+	EchConfig          uint32                 `protobuf:"varint,16,opt,name=ech_config,json=echConfig" json:"ech_config,omitempty"`                         // config id of encrypted_client_hello
+	EchPayload         uint32                 `protobuf:"varint,17,opt,name=ech_payload,json=echPayload" json:"ech_payload,omitempty"`                      // bytes
+	RecordSizeLimit    uint32                 `protobuf:"varint,18,opt,name=record_size_limit,json=recordSizeLimit" json:"record_size_limit,omitempty"`     // bytes
+	Heartbeats         uint32                 `protobuf:"varint,19,opt,name=heartbeats" json:"heartbeats,omitempty"`                                        // records
+	HeartbeatOverread  bool                   `protobuf:"varint,20,opt,name=heartbeat_overread,json=heartbeatOverread" json:"heartbeat_overread,omitempty"` // one asks for more than it brought
+	Alerts             []*TlsAlert            `protobuf:"bytes,21,rep,name=alerts" json:"alerts,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
+}
+
+func (x *Tls) Reset() {
+	*x = Tls{}
+	mi := &file_trench_v1_row_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Tls) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Tls) ProtoMessage() {}
+
+func (x *Tls) ProtoReflect() protoreflect.Message {
+	mi := &file_trench_v1_row_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Tls.ProtoReflect.Descriptor instead.
+func (*Tls) Descriptor() ([]byte, []int) {
+	return file_trench_v1_row_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Tls) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *Tls) GetClientVersions() []uint32 {
+	if x != nil {
+		return x.ClientVersions
+	}
+	return nil
+}
+
+func (x *Tls) GetClientGroups() []uint32 {
+	if x != nil {
+		return x.ClientGroups
+	}
+	return nil
+}
+
+func (x *Tls) GetClientKeyShares() []uint32 {
+	if x != nil {
+		return x.ClientKeyShares
+	}
+	return nil
+}
+
+func (x *Tls) GetClientSignatures() []uint32 {
+	if x != nil {
+		return x.ClientSignatures
+	}
+	return nil
+}
+
+func (x *Tls) GetClientAlpn() []string {
+	if x != nil {
+		return x.ClientAlpn
+	}
+	return nil
+}
+
+func (x *Tls) GetHelloRetry() bool {
+	if x != nil {
+		return x.HelloRetry
+	}
+	return false
+}
+
+func (x *Tls) GetSessionOffered() bool {
+	if x != nil {
+		return x.SessionOffered
+	}
+	return false
+}
+
+func (x *Tls) GetEarlyData() bool {
+	if x != nil {
+		return x.EarlyData
+	}
+	return false
+}
+
+func (x *Tls) GetTicket() bool {
+	if x != nil {
+		return x.Ticket
+	}
+	return false
+}
+
+func (x *Tls) GetOcspStaple() bool {
+	if x != nil {
+		return x.OcspStaple
+	}
+	return false
+}
+
+func (x *Tls) GetCompressed() bool {
+	if x != nil {
+		return x.Compressed
+	}
+	return false
+}
+
+func (x *Tls) GetCertificateRequest() bool {
+	if x != nil {
+		return x.CertificateRequest
+	}
+	return false
+}
+
+func (x *Tls) GetClientCertificate() string {
+	if x != nil {
+		return x.ClientCertificate
+	}
+	return ""
+}
+
+func (x *Tls) GetRenegotiation() bool {
+	if x != nil {
+		return x.Renegotiation
+	}
+	return false
+}
+
+func (x *Tls) GetEchConfig() uint32 {
+	if x != nil {
+		return x.EchConfig
+	}
+	return 0
+}
+
+func (x *Tls) GetEchPayload() uint32 {
+	if x != nil {
+		return x.EchPayload
+	}
+	return 0
+}
+
+func (x *Tls) GetRecordSizeLimit() uint32 {
+	if x != nil {
+		return x.RecordSizeLimit
+	}
+	return 0
+}
+
+func (x *Tls) GetHeartbeats() uint32 {
+	if x != nil {
+		return x.Heartbeats
+	}
+	return 0
+}
+
+func (x *Tls) GetHeartbeatOverread() bool {
+	if x != nil {
+		return x.HeartbeatOverread
+	}
+	return false
+}
+
+func (x *Tls) GetAlerts() []*TlsAlert {
+	if x != nil {
+		return x.Alerts
+	}
+	return nil
+}
+
+// TlsAlert is a TLS alert in clear.
+type TlsAlert struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sender        string                 `protobuf:"bytes,1,opt,name=sender" json:"sender,omitempty"` // client or server
+	Level         string                 `protobuf:"bytes,2,opt,name=level" json:"level,omitempty"`
+	Code          uint32                 `protobuf:"varint,3,opt,name=code" json:"code,omitempty"`
+	Description   string                 `protobuf:"bytes,4,opt,name=description" json:"description,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TlsAlert) Reset() {
+	*x = TlsAlert{}
+	mi := &file_trench_v1_row_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TlsAlert) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TlsAlert) ProtoMessage() {}
+
+func (x *TlsAlert) ProtoReflect() protoreflect.Message {
+	mi := &file_trench_v1_row_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TlsAlert.ProtoReflect.Descriptor instead.
+func (*TlsAlert) Descriptor() ([]byte, []int) {
+	return file_trench_v1_row_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *TlsAlert) GetSender() string {
+	if x != nil {
+		return x.Sender
+	}
+	return ""
+}
+
+func (x *TlsAlert) GetLevel() string {
+	if x != nil {
+		return x.Level
+	}
+	return ""
+}
+
+func (x *TlsAlert) GetCode() uint32 {
+	if x != nil {
+		return x.Code
+	}
+	return 0
+}
+
+func (x *TlsAlert) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+// Quic is what a QUIC connection shows besides its TLS handshake.
+type Quic struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	DcidLength    uint32                 `protobuf:"varint,1,opt,name=dcid_length,json=dcidLength" json:"dcid_length,omitempty"`    // bytes, of the client's first Initial
+	ScidLength    uint32                 `protobuf:"varint,2,opt,name=scid_length,json=scidLength" json:"scid_length,omitempty"`    // bytes
+	TokenLength   uint32                 `protobuf:"varint,3,opt,name=token_length,json=tokenLength" json:"token_length,omitempty"` // bytes
+	Retry         bool                   `protobuf:"varint,4,opt,name=retry" json:"retry,omitempty"`
+	ZeroRtt       bool                   `protobuf:"varint,5,opt,name=zero_rtt,json=zeroRtt" json:"zero_rtt,omitempty"`
+	Versions      []string               `protobuf:"bytes,6,rep,name=versions" json:"versions,omitempty"`                    // of a version negotiation
+	Parameters    []uint64               `protobuf:"varint,7,rep,packed,name=parameters" json:"parameters,omitempty"`        // ids of the client's transport parameters, wire order, GREASE kept
+	UserAgent     string                 `protobuf:"bytes,8,opt,name=user_agent,json=userAgent" json:"user_agent,omitempty"` // of gQUIC
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Quic) Reset() {
+	*x = Quic{}
+	mi := &file_trench_v1_row_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Quic) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Quic) ProtoMessage() {}
+
+func (x *Quic) ProtoReflect() protoreflect.Message {
+	mi := &file_trench_v1_row_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Quic.ProtoReflect.Descriptor instead.
+func (*Quic) Descriptor() ([]byte, []int) {
+	return file_trench_v1_row_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Quic) GetDcidLength() uint32 {
+	if x != nil {
+		return x.DcidLength
+	}
+	return 0
+}
+
+func (x *Quic) GetScidLength() uint32 {
+	if x != nil {
+		return x.ScidLength
+	}
+	return 0
+}
+
+func (x *Quic) GetTokenLength() uint32 {
+	if x != nil {
+		return x.TokenLength
+	}
+	return 0
+}
+
+func (x *Quic) GetRetry() bool {
+	if x != nil {
+		return x.Retry
+	}
+	return false
+}
+
+func (x *Quic) GetZeroRtt() bool {
+	if x != nil {
+		return x.ZeroRtt
+	}
+	return false
+}
+
+func (x *Quic) GetVersions() []string {
+	if x != nil {
+		return x.Versions
+	}
+	return nil
+}
+
+func (x *Quic) GetParameters() []uint64 {
+	if x != nil {
+		return x.Parameters
+	}
+	return nil
+}
+
+func (x *Quic) GetUserAgent() string {
+	if x != nil {
+		return x.UserAgent
+	}
+	return ""
+}
+
+// Ssh is what an SSH connection shows besides the client's HASSH.
+type Ssh struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Client        string                 `protobuf:"bytes,1,opt,name=client" json:"client,omitempty"` // identification lines
+	Server        string                 `protobuf:"bytes,2,opt,name=server" json:"server,omitempty"`
+	HasshServer   string                 `protobuf:"bytes,3,opt,name=hassh_server,json=hasshServer" json:"hassh_server,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Ssh) Reset() {
+	*x = Ssh{}
+	mi := &file_trench_v1_row_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Ssh) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Ssh) ProtoMessage() {}
+
+func (x *Ssh) ProtoReflect() protoreflect.Message {
+	mi := &file_trench_v1_row_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Ssh.ProtoReflect.Descriptor instead.
+func (*Ssh) Descriptor() ([]byte, []int) {
+	return file_trench_v1_row_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Ssh) GetClient() string {
+	if x != nil {
+		return x.Client
+	}
+	return ""
+}
+
+func (x *Ssh) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
+func (x *Ssh) GetHasshServer() string {
+	if x != nil {
+		return x.HasshServer
+	}
+	return ""
+}
+
+// Dhcp is what a DHCP client tells of itself.
+type Dhcp struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Message       string                 `protobuf:"bytes,1,opt,name=message" json:"message,omitempty"` // the type of the last message
+	Host          string                 `protobuf:"bytes,2,opt,name=host" json:"host,omitempty"`
+	Fqdn          string                 `protobuf:"bytes,3,opt,name=fqdn" json:"fqdn,omitempty"`
+	Vendor        string                 `protobuf:"bytes,4,opt,name=vendor" json:"vendor,omitempty"`
+	ClientId      string                 `protobuf:"bytes,5,opt,name=client_id,json=clientId" json:"client_id,omitempty"` // hex
+	Parameters    []uint32               `protobuf:"varint,6,rep,packed,name=parameters" json:"parameters,omitempty"`     // the options it asks for, in its order
+	Address       string                 `protobuf:"bytes,7,opt,name=address" json:"address,omitempty"`                   // that it asks for or was given
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Dhcp) Reset() {
+	*x = Dhcp{}
+	mi := &file_trench_v1_row_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Dhcp) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Dhcp) ProtoMessage() {}
+
+func (x *Dhcp) ProtoReflect() protoreflect.Message {
+	mi := &file_trench_v1_row_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Dhcp.ProtoReflect.Descriptor instead.
+func (*Dhcp) Descriptor() ([]byte, []int) {
+	return file_trench_v1_row_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Dhcp) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *Dhcp) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *Dhcp) GetFqdn() string {
+	if x != nil {
+		return x.Fqdn
+	}
+	return ""
+}
+
+func (x *Dhcp) GetVendor() string {
+	if x != nil {
+		return x.Vendor
+	}
+	return ""
+}
+
+func (x *Dhcp) GetClientId() string {
+	if x != nil {
+		return x.ClientId
+	}
+	return ""
+}
+
+func (x *Dhcp) GetParameters() []uint32 {
+	if x != nil {
+		return x.Parameters
+	}
+	return nil
+}
+
+func (x *Dhcp) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
 // Certificate is what one X.509 certificate shows.
 type Certificate struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -521,13 +1122,17 @@ type Certificate struct {
 	KeyBits       uint32                 `protobuf:"varint,10,opt,name=key_bits,json=keyBits" json:"key_bits,omitempty"`
 	Signature     string                 `protobuf:"bytes,11,opt,name=signature" json:"signature,omitempty"`
 	SelfSigned    bool                   `protobuf:"varint,12,opt,name=self_signed,json=selfSigned" json:"self_signed,omitempty"`
+	Ca            bool                   `protobuf:"varint,13,opt,name=ca" json:"ca,omitempty"`                // basic constraints
+	Scts          uint32                 `protobuf:"varint,14,opt,name=scts" json:"scts,omitempty"`            // embedded signed certificate timestamps
+	Policies      []string               `protobuf:"bytes,15,rep,name=policies" json:"policies,omitempty"`     // OIDs
+	Validation    string                 `protobuf:"bytes,16,opt,name=validation" json:"validation,omitempty"` // dv ov iv ev, by the CA/Browser Forum's policies
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Certificate) Reset() {
 	*x = Certificate{}
-	mi := &file_trench_v1_row_proto_msgTypes[1]
+	mi := &file_trench_v1_row_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -539,7 +1144,7 @@ func (x *Certificate) String() string {
 func (*Certificate) ProtoMessage() {}
 
 func (x *Certificate) ProtoReflect() protoreflect.Message {
-	mi := &file_trench_v1_row_proto_msgTypes[1]
+	mi := &file_trench_v1_row_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -552,7 +1157,7 @@ func (x *Certificate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Certificate.ProtoReflect.Descriptor instead.
 func (*Certificate) Descriptor() ([]byte, []int) {
-	return file_trench_v1_row_proto_rawDescGZIP(), []int{1}
+	return file_trench_v1_row_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Certificate) GetSha1() string {
@@ -639,6 +1244,34 @@ func (x *Certificate) GetSelfSigned() bool {
 	return false
 }
 
+func (x *Certificate) GetCa() bool {
+	if x != nil {
+		return x.Ca
+	}
+	return false
+}
+
+func (x *Certificate) GetScts() uint32 {
+	if x != nil {
+		return x.Scts
+	}
+	return 0
+}
+
+func (x *Certificate) GetPolicies() []string {
+	if x != nil {
+		return x.Policies
+	}
+	return nil
+}
+
+func (x *Certificate) GetValidation() string {
+	if x != nil {
+		return x.Validation
+	}
+	return ""
+}
+
 // Dns is what a DNS exchange, or the answer that led to a flow, shows.
 type Dns struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -652,7 +1285,7 @@ type Dns struct {
 
 func (x *Dns) Reset() {
 	*x = Dns{}
-	mi := &file_trench_v1_row_proto_msgTypes[2]
+	mi := &file_trench_v1_row_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -664,7 +1297,7 @@ func (x *Dns) String() string {
 func (*Dns) ProtoMessage() {}
 
 func (x *Dns) ProtoReflect() protoreflect.Message {
-	mi := &file_trench_v1_row_proto_msgTypes[2]
+	mi := &file_trench_v1_row_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -677,7 +1310,7 @@ func (x *Dns) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Dns.ProtoReflect.Descriptor instead.
 func (*Dns) Descriptor() ([]byte, []int) {
-	return file_trench_v1_row_proto_rawDescGZIP(), []int{2}
+	return file_trench_v1_row_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Dns) GetQueries() []*DnsQuery {
@@ -719,7 +1352,7 @@ type DnsQuery struct {
 
 func (x *DnsQuery) Reset() {
 	*x = DnsQuery{}
-	mi := &file_trench_v1_row_proto_msgTypes[3]
+	mi := &file_trench_v1_row_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -731,7 +1364,7 @@ func (x *DnsQuery) String() string {
 func (*DnsQuery) ProtoMessage() {}
 
 func (x *DnsQuery) ProtoReflect() protoreflect.Message {
-	mi := &file_trench_v1_row_proto_msgTypes[3]
+	mi := &file_trench_v1_row_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -744,7 +1377,7 @@ func (x *DnsQuery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DnsQuery.ProtoReflect.Descriptor instead.
 func (*DnsQuery) Descriptor() ([]byte, []int) {
-	return file_trench_v1_row_proto_rawDescGZIP(), []int{3}
+	return file_trench_v1_row_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *DnsQuery) GetName() string {
@@ -774,7 +1407,7 @@ type DnsAnswer struct {
 
 func (x *DnsAnswer) Reset() {
 	*x = DnsAnswer{}
-	mi := &file_trench_v1_row_proto_msgTypes[4]
+	mi := &file_trench_v1_row_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -786,7 +1419,7 @@ func (x *DnsAnswer) String() string {
 func (*DnsAnswer) ProtoMessage() {}
 
 func (x *DnsAnswer) ProtoReflect() protoreflect.Message {
-	mi := &file_trench_v1_row_proto_msgTypes[4]
+	mi := &file_trench_v1_row_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -799,7 +1432,7 @@ func (x *DnsAnswer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DnsAnswer.ProtoReflect.Descriptor instead.
 func (*DnsAnswer) Descriptor() ([]byte, []int) {
-	return file_trench_v1_row_proto_rawDescGZIP(), []int{4}
+	return file_trench_v1_row_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *DnsAnswer) GetName() string {
@@ -841,7 +1474,7 @@ type Http struct {
 
 func (x *Http) Reset() {
 	*x = Http{}
-	mi := &file_trench_v1_row_proto_msgTypes[5]
+	mi := &file_trench_v1_row_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -853,7 +1486,7 @@ func (x *Http) String() string {
 func (*Http) ProtoMessage() {}
 
 func (x *Http) ProtoReflect() protoreflect.Message {
-	mi := &file_trench_v1_row_proto_msgTypes[5]
+	mi := &file_trench_v1_row_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -866,7 +1499,7 @@ func (x *Http) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Http.ProtoReflect.Descriptor instead.
 func (*Http) Descriptor() ([]byte, []int) {
-	return file_trench_v1_row_proto_rawDescGZIP(), []int{5}
+	return file_trench_v1_row_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Http) GetRequests() []*HttpRequest {
@@ -898,7 +1531,7 @@ type HttpRequest struct {
 
 func (x *HttpRequest) Reset() {
 	*x = HttpRequest{}
-	mi := &file_trench_v1_row_proto_msgTypes[6]
+	mi := &file_trench_v1_row_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -910,7 +1543,7 @@ func (x *HttpRequest) String() string {
 func (*HttpRequest) ProtoMessage() {}
 
 func (x *HttpRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_trench_v1_row_proto_msgTypes[6]
+	mi := &file_trench_v1_row_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -923,7 +1556,7 @@ func (x *HttpRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpRequest.ProtoReflect.Descriptor instead.
 func (*HttpRequest) Descriptor() ([]byte, []int) {
-	return file_trench_v1_row_proto_rawDescGZIP(), []int{6}
+	return file_trench_v1_row_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *HttpRequest) GetMethod() string {
@@ -981,7 +1614,7 @@ type HttpResponse struct {
 
 func (x *HttpResponse) Reset() {
 	*x = HttpResponse{}
-	mi := &file_trench_v1_row_proto_msgTypes[7]
+	mi := &file_trench_v1_row_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -993,7 +1626,7 @@ func (x *HttpResponse) String() string {
 func (*HttpResponse) ProtoMessage() {}
 
 func (x *HttpResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_trench_v1_row_proto_msgTypes[7]
+	mi := &file_trench_v1_row_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1006,7 +1639,7 @@ func (x *HttpResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpResponse.ProtoReflect.Descriptor instead.
 func (*HttpResponse) Descriptor() ([]byte, []int) {
-	return file_trench_v1_row_proto_rawDescGZIP(), []int{7}
+	return file_trench_v1_row_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *HttpResponse) GetStatus() uint32 {
@@ -1048,7 +1681,7 @@ type HttpHeader struct {
 
 func (x *HttpHeader) Reset() {
 	*x = HttpHeader{}
-	mi := &file_trench_v1_row_proto_msgTypes[8]
+	mi := &file_trench_v1_row_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1060,7 +1693,7 @@ func (x *HttpHeader) String() string {
 func (*HttpHeader) ProtoMessage() {}
 
 func (x *HttpHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_trench_v1_row_proto_msgTypes[8]
+	mi := &file_trench_v1_row_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1073,7 +1706,7 @@ func (x *HttpHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HttpHeader.ProtoReflect.Descriptor instead.
 func (*HttpHeader) Descriptor() ([]byte, []int) {
-	return file_trench_v1_row_proto_rawDescGZIP(), []int{8}
+	return file_trench_v1_row_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *HttpHeader) GetName() string {
@@ -1094,7 +1727,7 @@ var File_trench_v1_row_proto protoreflect.FileDescriptor
 
 const file_trench_v1_row_proto_rawDesc = "" +
 	"\n" +
-	"\x13trench/v1/row.proto\x12\ttrench.v1\"\x9f\r\n" +
+	"\x13trench/v1/row.proto\x12\ttrench.v1\"\x93\x0f\n" +
 	"\x03Row\x12\x17\n" +
 	"\aflow_id\x18\x01 \x01(\fR\x06flowId\x12\x16\n" +
 	"\x06source\x18\x02 \x01(\tR\x06source\x12\x12\n" +
@@ -1170,7 +1803,82 @@ const file_trench_v1_row_proto_rawDesc = "" +
 	"\fcommunity_id\x185 \x01(\tR\vcommunityId\x12!\n" +
 	"\fverdict_note\x186 \x01(\tR\vverdictNote\x12\x1f\n" +
 	"\vschema_hash\x187 \x01(\tR\n" +
-	"schemaHash\"\xc8\x02\n" +
+	"schemaHash\x12\x12\n" +
+	"\x04ja4s\x188 \x01(\tR\x04ja4s\x12\x12\n" +
+	"\x04ja4x\x189 \x01(\tR\x04ja4x\x12\x12\n" +
+	"\x04ja4h\x18: \x01(\tR\x04ja4h\x12\x12\n" +
+	"\x04ja4t\x18; \x01(\tR\x04ja4t\x12\x14\n" +
+	"\x05ja4ts\x18< \x01(\tR\x05ja4ts\x12 \n" +
+	"\x03tls\x18= \x01(\v2\x0e.trench.v1.TlsR\x03tls\x12#\n" +
+	"\x04quic\x18> \x01(\v2\x0f.trench.v1.QuicR\x04quic\x12 \n" +
+	"\x03ssh\x18? \x01(\v2\x0e.trench.v1.SshR\x03ssh\x12#\n" +
+	"\x04dhcp\x18@ \x01(\v2\x0f.trench.v1.DhcpR\x04dhcp\"\x93\x06\n" +
+	"\x03Tls\x12\x14\n" +
+	"\x05group\x18\x01 \x01(\tR\x05group\x12'\n" +
+	"\x0fclient_versions\x18\x02 \x03(\rR\x0eclientVersions\x12#\n" +
+	"\rclient_groups\x18\x03 \x03(\rR\fclientGroups\x12*\n" +
+	"\x11client_key_shares\x18\x04 \x03(\rR\x0fclientKeyShares\x12+\n" +
+	"\x11client_signatures\x18\x05 \x03(\rR\x10clientSignatures\x12\x1f\n" +
+	"\vclient_alpn\x18\x06 \x03(\tR\n" +
+	"clientAlpn\x12\x1f\n" +
+	"\vhello_retry\x18\a \x01(\bR\n" +
+	"helloRetry\x12'\n" +
+	"\x0fsession_offered\x18\b \x01(\bR\x0esessionOffered\x12\x1d\n" +
+	"\n" +
+	"early_data\x18\t \x01(\bR\tearlyData\x12\x16\n" +
+	"\x06ticket\x18\n" +
+	" \x01(\bR\x06ticket\x12\x1f\n" +
+	"\vocsp_staple\x18\v \x01(\bR\n" +
+	"ocspStaple\x12\x1e\n" +
+	"\n" +
+	"compressed\x18\f \x01(\bR\n" +
+	"compressed\x12/\n" +
+	"\x13certificate_request\x18\r \x01(\bR\x12certificateRequest\x12-\n" +
+	"\x12client_certificate\x18\x0e \x01(\tR\x11clientCertificate\x12$\n" +
+	"\rrenegotiation\x18\x0f \x01(\bR\rrenegotiation\x12\x1d\n" +
+	"\n" +
+	"ech_config\x18\x10 \x01(\rR\techConfig\x12\x1f\n" +
+	"\vech_payload\x18\x11 \x01(\rR\n" +
+	"echPayload\x12*\n" +
+	"\x11record_size_limit\x18\x12 \x01(\rR\x0frecordSizeLimit\x12\x1e\n" +
+	"\n" +
+	"heartbeats\x18\x13 \x01(\rR\n" +
+	"heartbeats\x12-\n" +
+	"\x12heartbeat_overread\x18\x14 \x01(\bR\x11heartbeatOverread\x12+\n" +
+	"\x06alerts\x18\x15 \x03(\v2\x13.trench.v1.TlsAlertR\x06alerts\"n\n" +
+	"\bTlsAlert\x12\x16\n" +
+	"\x06sender\x18\x01 \x01(\tR\x06sender\x12\x14\n" +
+	"\x05level\x18\x02 \x01(\tR\x05level\x12\x12\n" +
+	"\x04code\x18\x03 \x01(\rR\x04code\x12 \n" +
+	"\vdescription\x18\x04 \x01(\tR\vdescription\"\xf7\x01\n" +
+	"\x04Quic\x12\x1f\n" +
+	"\vdcid_length\x18\x01 \x01(\rR\n" +
+	"dcidLength\x12\x1f\n" +
+	"\vscid_length\x18\x02 \x01(\rR\n" +
+	"scidLength\x12!\n" +
+	"\ftoken_length\x18\x03 \x01(\rR\vtokenLength\x12\x14\n" +
+	"\x05retry\x18\x04 \x01(\bR\x05retry\x12\x19\n" +
+	"\bzero_rtt\x18\x05 \x01(\bR\azeroRtt\x12\x1a\n" +
+	"\bversions\x18\x06 \x03(\tR\bversions\x12\x1e\n" +
+	"\n" +
+	"parameters\x18\a \x03(\x04R\n" +
+	"parameters\x12\x1d\n" +
+	"\n" +
+	"user_agent\x18\b \x01(\tR\tuserAgent\"X\n" +
+	"\x03Ssh\x12\x16\n" +
+	"\x06client\x18\x01 \x01(\tR\x06client\x12\x16\n" +
+	"\x06server\x18\x02 \x01(\tR\x06server\x12!\n" +
+	"\fhassh_server\x18\x03 \x01(\tR\vhasshServer\"\xb7\x01\n" +
+	"\x04Dhcp\x12\x18\n" +
+	"\amessage\x18\x01 \x01(\tR\amessage\x12\x12\n" +
+	"\x04host\x18\x02 \x01(\tR\x04host\x12\x12\n" +
+	"\x04fqdn\x18\x03 \x01(\tR\x04fqdn\x12\x16\n" +
+	"\x06vendor\x18\x04 \x01(\tR\x06vendor\x12\x1b\n" +
+	"\tclient_id\x18\x05 \x01(\tR\bclientId\x12\x1e\n" +
+	"\n" +
+	"parameters\x18\x06 \x03(\rR\n" +
+	"parameters\x12\x18\n" +
+	"\aaddress\x18\a \x01(\tR\aaddress\"\xa8\x03\n" +
 	"\vCertificate\x12\x12\n" +
 	"\x04sha1\x18\x01 \x01(\tR\x04sha1\x12\x16\n" +
 	"\x06sha256\x18\x02 \x01(\tR\x06sha256\x12\x18\n" +
@@ -1186,7 +1894,13 @@ const file_trench_v1_row_proto_rawDesc = "" +
 	" \x01(\rR\akeyBits\x12\x1c\n" +
 	"\tsignature\x18\v \x01(\tR\tsignature\x12\x1f\n" +
 	"\vself_signed\x18\f \x01(\bR\n" +
-	"selfSigned\"\x8c\x01\n" +
+	"selfSigned\x12\x0e\n" +
+	"\x02ca\x18\r \x01(\bR\x02ca\x12\x12\n" +
+	"\x04scts\x18\x0e \x01(\rR\x04scts\x12\x1a\n" +
+	"\bpolicies\x18\x0f \x03(\tR\bpolicies\x12\x1e\n" +
+	"\n" +
+	"validation\x18\x10 \x01(\tR\n" +
+	"validation\"\x8c\x01\n" +
 	"\x03Dns\x12-\n" +
 	"\aqueries\x18\x01 \x03(\v2\x13.trench.v1.DnsQueryR\aqueries\x12.\n" +
 	"\aanswers\x18\x02 \x03(\v2\x14.trench.v1.DnsAnswerR\aanswers\x12\x14\n" +
@@ -1233,33 +1947,43 @@ func file_trench_v1_row_proto_rawDescGZIP() []byte {
 	return file_trench_v1_row_proto_rawDescData
 }
 
-var file_trench_v1_row_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_trench_v1_row_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_trench_v1_row_proto_goTypes = []any{
 	(*Row)(nil),          // 0: trench.v1.Row
-	(*Certificate)(nil),  // 1: trench.v1.Certificate
-	(*Dns)(nil),          // 2: trench.v1.Dns
-	(*DnsQuery)(nil),     // 3: trench.v1.DnsQuery
-	(*DnsAnswer)(nil),    // 4: trench.v1.DnsAnswer
-	(*Http)(nil),         // 5: trench.v1.Http
-	(*HttpRequest)(nil),  // 6: trench.v1.HttpRequest
-	(*HttpResponse)(nil), // 7: trench.v1.HttpResponse
-	(*HttpHeader)(nil),   // 8: trench.v1.HttpHeader
+	(*Tls)(nil),          // 1: trench.v1.Tls
+	(*TlsAlert)(nil),     // 2: trench.v1.TlsAlert
+	(*Quic)(nil),         // 3: trench.v1.Quic
+	(*Ssh)(nil),          // 4: trench.v1.Ssh
+	(*Dhcp)(nil),         // 5: trench.v1.Dhcp
+	(*Certificate)(nil),  // 6: trench.v1.Certificate
+	(*Dns)(nil),          // 7: trench.v1.Dns
+	(*DnsQuery)(nil),     // 8: trench.v1.DnsQuery
+	(*DnsAnswer)(nil),    // 9: trench.v1.DnsAnswer
+	(*Http)(nil),         // 10: trench.v1.Http
+	(*HttpRequest)(nil),  // 11: trench.v1.HttpRequest
+	(*HttpResponse)(nil), // 12: trench.v1.HttpResponse
+	(*HttpHeader)(nil),   // 13: trench.v1.HttpHeader
 }
 var file_trench_v1_row_proto_depIdxs = []int32{
-	1, // 0: trench.v1.Row.cert_chain:type_name -> trench.v1.Certificate
-	2, // 1: trench.v1.Row.dns:type_name -> trench.v1.Dns
-	5, // 2: trench.v1.Row.http:type_name -> trench.v1.Http
-	3, // 3: trench.v1.Dns.queries:type_name -> trench.v1.DnsQuery
-	4, // 4: trench.v1.Dns.answers:type_name -> trench.v1.DnsAnswer
-	6, // 5: trench.v1.Http.requests:type_name -> trench.v1.HttpRequest
-	7, // 6: trench.v1.Http.responses:type_name -> trench.v1.HttpResponse
-	8, // 7: trench.v1.HttpRequest.headers:type_name -> trench.v1.HttpHeader
-	8, // 8: trench.v1.HttpResponse.headers:type_name -> trench.v1.HttpHeader
-	9, // [9:9] is the sub-list for method output_type
-	9, // [9:9] is the sub-list for method input_type
-	9, // [9:9] is the sub-list for extension type_name
-	9, // [9:9] is the sub-list for extension extendee
-	0, // [0:9] is the sub-list for field type_name
+	6,  // 0: trench.v1.Row.cert_chain:type_name -> trench.v1.Certificate
+	7,  // 1: trench.v1.Row.dns:type_name -> trench.v1.Dns
+	10, // 2: trench.v1.Row.http:type_name -> trench.v1.Http
+	1,  // 3: trench.v1.Row.tls:type_name -> trench.v1.Tls
+	3,  // 4: trench.v1.Row.quic:type_name -> trench.v1.Quic
+	4,  // 5: trench.v1.Row.ssh:type_name -> trench.v1.Ssh
+	5,  // 6: trench.v1.Row.dhcp:type_name -> trench.v1.Dhcp
+	2,  // 7: trench.v1.Tls.alerts:type_name -> trench.v1.TlsAlert
+	8,  // 8: trench.v1.Dns.queries:type_name -> trench.v1.DnsQuery
+	9,  // 9: trench.v1.Dns.answers:type_name -> trench.v1.DnsAnswer
+	11, // 10: trench.v1.Http.requests:type_name -> trench.v1.HttpRequest
+	12, // 11: trench.v1.Http.responses:type_name -> trench.v1.HttpResponse
+	13, // 12: trench.v1.HttpRequest.headers:type_name -> trench.v1.HttpHeader
+	13, // 13: trench.v1.HttpResponse.headers:type_name -> trench.v1.HttpHeader
+	14, // [14:14] is the sub-list for method output_type
+	14, // [14:14] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_trench_v1_row_proto_init() }
@@ -1273,7 +1997,7 @@ func file_trench_v1_row_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_trench_v1_row_proto_rawDesc), len(file_trench_v1_row_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,71 @@
+-- What else handshakes show. The names of files and tables are as in the first
+-- migration; every statement can be run again.
+
+ALTER TABLE flows
+    MODIFY COLUMN app_proto LowCardinality(String) COMMENT 'by content: tls, dtls, quic, dns, http, ssh, smb and so on, or empty',
+    ADD COLUMN IF NOT EXISTS ja4s LowCardinality(String) COMMENT 'this and the next four only when the licence of FoxIO was accepted' AFTER ja4,
+    ADD COLUMN IF NOT EXISTS ja4x LowCardinality(String) AFTER ja4s,
+    ADD COLUMN IF NOT EXISTS ja4h LowCardinality(String) AFTER ja4x,
+    ADD COLUMN IF NOT EXISTS ja4t LowCardinality(String) AFTER ja4h,
+    ADD COLUMN IF NOT EXISTS ja4ts LowCardinality(String) AFTER ja4t,
+    ADD COLUMN IF NOT EXISTS tls Tuple(
+        group String,
+        client_versions Array(UInt16),
+        client_groups Array(UInt16),
+        client_key_shares Array(UInt16),
+        client_signatures Array(UInt16),
+        client_alpn Array(String),
+        hello_retry Bool,
+        session_offered Bool,
+        early_data Bool,
+        ticket Bool,
+        ocsp_staple Bool,
+        compressed Bool,
+        certificate_request Bool,
+        client_certificate String,
+        renegotiation Bool,
+        ech_config UInt32,
+        ech_payload UInt32,
+        record_size_limit UInt32,
+        heartbeats UInt32,
+        heartbeat_overread Bool,
+        alerts Array(Tuple(sender String, level String, code UInt32, description String))) COMMENT 'of TLS, DTLS and QUIC' CODEC(ZSTD(1)) AFTER ja4ts,
+    ADD COLUMN IF NOT EXISTS quic Tuple(
+        dcid_length UInt32,
+        scid_length UInt32,
+        token_length UInt32,
+        retry Bool,
+        zero_rtt Bool,
+        versions Array(String),
+        parameters Array(UInt64),
+        user_agent String) CODEC(ZSTD(1)) AFTER tls,
+    MODIFY COLUMN cert_chain Array(Tuple(
+        sha1 String,
+        sha256 String,
+        subject String,
+        issuer String,
+        serial String,
+        not_before String,
+        not_after String,
+        sans Array(String),
+        key_type String,
+        key_bits UInt32,
+        signature String,
+        self_signed Bool,
+        ca Bool,
+        scts UInt32,
+        policies Array(String),
+        validation String)) COMMENT 'leaf first; the dates are RFC 3339, for X.509 dates go further than DateTime64' CODEC(ZSTD(1)),
+    ADD COLUMN IF NOT EXISTS ssh Tuple(client String, server String, hassh_server String) COMMENT 'identification lines' CODEC(ZSTD(1)) AFTER hassh,
+    ADD COLUMN IF NOT EXISTS dhcp Tuple(
+        message String,
+        host String,
+        fqdn String,
+        vendor String,
+        client_id String,
+        parameters Array(UInt32),
+        address String) CODEC(ZSTD(1)) AFTER ssh;
+
+CREATE OR REPLACE VIEW flows_latest AS
+SELECT * FROM flows FINAL
+SETTINGS do_not_merge_across_partitions_select_final = 1;
