@@ -13,7 +13,7 @@ GOFLAGS_BUILD := -trimpath -ldflags "-s -w"
 include pkg/internal/tools/tools.mk
 include deploy/local/local.mk
 
-.PHONY: help build test unit race e2e trainer lint bench fuzz model agreement
+.PHONY: help build test unit race e2e trainer lint bench fuzz model conformance
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -44,7 +44,8 @@ lint: $(TOOLS)/.installed ## gofmt, vet, staticcheck, buf, govulncheck, go.mod
 # How long each fuzz target runs.
 FUZZTIME ?= 3s
 
-fuzz: ## every fuzz target for FUZZTIME (3s; at length: make fuzz FUZZTIME=10m)
+fuzz: ## every fuzz target for FUZZTIME (3s; at length: make fuzz FUZZTIME=10m), with seeds from the corpus where it is
+	go run ./pkg/internal/seeds
 	@for p in $$(grep -rl '^func Fuzz' --include='*_test.go' pkg services | xargs -n1 dirname | sort -u); do \
 	  for f in $$(grep -ho '^func Fuzz[A-Za-z0-9]*' $$p/*_test.go | cut -c6- | sort); do \
 	    echo "fuzz ./$$p $$f"; go test ./$$p -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x >.fuzz.log 2>&1 || { cat .fuzz.log >&2; exit 1; }; \
@@ -54,6 +55,10 @@ fuzz: ## every fuzz target for FUZZTIME (3s; at length: make fuzz FUZZTIME=10m)
 bench: ## cost of each stage against the bare reader on one core, and the Go benchmarks
 	go run ./pkg/internal/bench -all
 	go test -run '^$$' -bench . -benchmem ./pkg/...
+
+conformance: ## compare with other analysers' published results, as docs/conformance.md
+	go run ./pkg/internal/conformance -o docs/conformance.md
+	@sed -n '/^| reference/,/^$$/p' docs/conformance.md
 
 model: $(VENV)/.installed build ## train the default bundle from the corpus into pkg/model/default
 	PYTHON=$(VENV)/bin/python CORPUS=$(CORPUS) services/trainer/make-model.sh

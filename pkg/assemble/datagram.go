@@ -71,7 +71,13 @@ func (c *conn) identify(v *packet.View, side int) {
 // dtlsRecords enters the records of a datagram, and reports whether one of them is
 // not application data. Datagrams of other protocols may share the flow.
 func (c *conn) dtlsRecords(t *Table, side int, v *packet.View) (handshake bool) {
+	h := &c.data.side[side].head
 	dtlswire.Walk(v.Payload, func(typ uint8, _ uint16, body []byte) {
+		if typ == dtlswire.RecordCID { // the first with a connection id is Finished, the others hide their type
+			if typ = tlswire.RecordApplicationData; h.typ != dtlswire.RecordCID {
+				h.typ, typ = dtlswire.RecordCID, tlswire.RecordHandshake
+			}
+		}
 		if typ == tlswire.RecordApplicationData {
 			c.record(t, side, typ, uint16(len(body)), v.Time)
 			c.data.tls.side[side].bytes.add(body)

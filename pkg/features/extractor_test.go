@@ -3,6 +3,7 @@ package features
 import (
 	"crypto/tls"
 	"encoding/binary"
+	"encoding/json"
 	"fmt"
 	"math"
 	"net/netip"
@@ -309,4 +310,38 @@ func BenchmarkExtract(b *testing.B) {
 			}
 		})
 	}
+}
+
+// FuzzExtract gives any bytes as what was kept of a flow.
+func FuzzExtract(f *testing.F) {
+	for _, seed := range seedFlows(f) {
+		f.Add(uint8(flow.AppTLS), seed.Half[0].Handshake, seed.Half[1].Handshake, dnsMessage(1, true, "host.example", 60))
+	}
+	f.Add(uint8(flow.AppQUIC), datagrams(example(f, "rfc9001-a2-client")), datagrams(example(f, "rfc9001-a3-server")), []byte{})
+	f.Add(uint8(flow.AppDTLS), datagrams(dtls(0, 1, []byte{0xfe, 0xfd})), []byte{}, []byte{})
+	all, err := Profile(SchemaName + "+mt+ht+xs")
+	if err != nil {
+		f.Fatal(err)
+	}
+	used := NewExtractor(Config{CertificateCache: 2, Profile: all.Name(), FoxIO: true})
+	var reused record.Record
+	f.Fuzz(func(t *testing.T, app uint8, client, server, resolution []byte) {
+		x := tlsFlow(client, server)
+		x.App, x.Resolution = flow.App(app), resolution
+		used.Extract(&reused, x)
+		for i, v := range reused.Vector {
+			if math.IsInf(float64(v), 0) {
+				t.Errorf("%s is %v", all.Names()[i], v)
+			}
+		}
+		var fresh record.Record
+		NewExtractor(Config{CertificateCache: 2, Profile: all.Name(), FoxIO: true}).Extract(&fresh, x)
+		if d := cmp.Diff(fresh, reused, cmpopts.EquateNaNs(), cmpopts.EquateEmpty(), cmpopts.EquateComparable(netip.Addr{})); d != "" {
+			t.Errorf("-fresh +reused:\n%s", d)
+		}
+		var got map[string]any
+		if err := json.Unmarshal(fresh.AppendJSON(nil), &got); err != nil {
+			t.Error(err)
+		}
+	})
 }

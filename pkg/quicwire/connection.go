@@ -10,6 +10,8 @@ const (
 	// maxKeys bounds the connection ids that keys are derived from: that of the
 	// first Initial, of one after a Retry, of another attempt, and wrong guesses.
 	maxKeys = 8
+	// maxUnopened bounds the packets of one side that are tried in vain.
+	maxUnopened = 32
 	// maxVersions bounds the versions that are kept of a version negotiation.
 	maxVersions = 32
 )
@@ -65,11 +67,12 @@ type Connection struct {
 
 // direction is what one side sent.
 type direction struct {
-	packets packets
-	stream  stream
-	version uint32 // that was used last
-	largest int64  // packet number that was opened, -1 for none
-	opened  bool   // a packet could be read
+	packets  packets
+	stream   stream
+	version  uint32 // that was used last
+	largest  int64  // packet number that was opened, -1 for none
+	opened   bool   // a packet could be read
+	unopened int    // packets that could not
 }
 
 func (c *Connection) reset() {
@@ -110,8 +113,8 @@ func (c *Connection) parse(client, server []byte) {
 	c.scan(client, fromClient)
 	c.scan(server, fromServer)
 	c.Version = c.sides[fromServer].version
-	if c.Version == 0 {
-		c.Version = c.sides[fromClient].version
+	if v := c.sides[fromClient].version; v != 0 && !IsVersion(c.Version) {
+		c.Version = v
 	}
 	c.GQUIC = isQ(c.Version)
 	c.sides[fromClient].packets = packets{row: client}
@@ -132,6 +135,9 @@ func (c *Connection) scan(row []byte, from sender) {
 	d := &c.sides[from]
 	var p packet
 	for in := (packets{row: row}); in.next(&p); {
+		if p.kind == kindUnknown && IsVersion(d.version) {
+			continue // something else that shares the ports
+		}
 		if from == fromServer {
 			c.ServerSeen = true
 			switch p.kind {
@@ -179,7 +185,7 @@ func (c *Connection) addDCID(id []byte) {
 func (c *Connection) read(from sender, messages int) {
 	d := &c.sides[from]
 	var p packet
-	for c.messages(&d.stream) < messages && d.packets.next(&p) {
+	for c.messages(&d.stream) < messages && d.unopened < maxUnopened && d.packets.next(&p) {
 		switch {
 		case from == fromClient && c.VersionNegotiation && p.version == c.Offered && d.version != c.Offered:
 			// The server did not read it.
@@ -197,12 +203,15 @@ func (c *Connection) read(from sender, messages int) {
 func (c *Connection) initial(p *packet, from sender) {
 	d := &c.sides[from]
 	frames, ok := c.open(p, from)
-	if ok && hasGoogleFrames(p.version) {
+	switch {
+	case !ok:
+		d.unopened++
+	case hasGoogleFrames(p.version):
 		ok = d.stream.googleFrames(frames, p.version)
-	} else if ok {
+	default:
 		ok = d.stream.frames(frames)
 	}
-	if !ok || p.cut {
+	if !ok {
 		c.Incomplete = true
 	}
 }
@@ -287,13 +296,16 @@ func (c *Connection) isReversed(client, server []byte) bool {
 			return true
 		}
 	}
-	for in := (packets{row: server}); in.next(&p); {
+	tried := 0
+	for in := (packets{row: server}); tried < maxKeys && in.next(&p); {
 		switch {
 		case p.kind == kindInitial && initialSalt(p.version) != "":
 			var k keys
 			k.derive(p.version, p.dcid)
-			_, _, ok := c.opener.open(k.side(fromClient), &p, -1)
-			return ok
+			if _, _, ok := c.opener.open(k.side(fromClient), &p, -1); ok {
+				return true
+			}
+			tried++
 		case p.kind == kindClear:
 			s := &c.sides[fromServer].stream
 			s.reset()

@@ -123,6 +123,51 @@ func TestClientHelloOverSeveralInitials(t *testing.T) {
 	}
 }
 
+func TestEveryVersionHasItsKeys(t *testing.T) {
+	t.Parallel()
+	want, _ := hellos(t)
+	for _, v := range []uint32{
+		quicwire.Version1, quicwire.Version2, 0xfaceb001, 0xfaceb002, 0xff000016, 0xff000017, 0xff00001c, 0xff00001d, 0xff000020, 0xff000021, 0xff000022, 0x1a2a3a4a,
+	} {
+		var c quicwire.Connection
+		c.Parse(row(initial{version: v, dcid: first, frames: join(crypto(want, 0, 241))}.seal(t)), nil)
+		if !bytes.Equal(c.Client, want) || c.Version != v || c.Incomplete || c.GQUIC {
+			t.Errorf("%s: got %+v", quicwire.VersionName(v), c)
+		}
+	}
+	for _, name := range []string{"T050", "T051"} { // TLS in frames of Google
+		var c quicwire.Connection
+		frame := append([]byte{8, 0, 0x40, 0xf1}, want...)
+		c.Parse(row(initial{version: version(name), dcid: first, frames: join(frame)}.seal(t)), nil)
+		if !bytes.Equal(c.Client, want) || c.Version != version(name) || c.Incomplete || c.GQUIC {
+			t.Errorf("%s: got %+v", name, c)
+		}
+	}
+}
+
+func TestPacketNumbersAreCompleted(t *testing.T) {
+	t.Parallel()
+	want, _ := hellos(t)
+	for name, p := range map[string]struct {
+		short   bool
+		numbers [3]uint64
+	}{
+		"around 32 bits":         {false, [3]uint64{1<<32 - 2, 1<<32 + 1, 1 << 32}},
+		"one byte, up and down":  {true, [3]uint64{200, 300, 250}},
+		"one byte, in one epoch": {true, [3]uint64{0, 3, 1}},
+	} {
+		var datagrams [][]byte
+		for i, n := range p.numbers {
+			datagrams = append(datagrams, initial{dcid: first, number: n, short: p.short, frames: join(crypto(want, 80*i, 80*i+81))}.seal(t))
+		}
+		var c quicwire.Connection
+		c.Parse(row(datagrams...), nil)
+		if !bytes.Equal(c.Client, want) || c.Incomplete {
+			t.Errorf("%s: got %d bytes", name, len(c.Client))
+		}
+	}
+}
+
 func TestPiecesInAnyOrder(t *testing.T) {
 	t.Parallel()
 	want, _ := hellos(t)
@@ -314,21 +359,57 @@ func TestUnknownVersionsAreNoted(t *testing.T) {
 	}
 }
 
+func TestGivesUpOnPacketsThatDoNotOpen(t *testing.T) {
+	t.Parallel()
+	want, _ := hellos(t)
+	bad := initial{keys: ofServer, dcid: first, frames: ping}.seal(t)
+	good := initial{dcid: first, frames: join(crypto(want, 0, 241))}.seal(t)
+	var c quicwire.Connection
+	c.Parse(row(bytes.Repeat(bad, 20), good), nil)
+	if !bytes.Equal(c.Client, want) || !c.Incomplete {
+		t.Errorf("behind 20: %d bytes", len(c.Client))
+	}
+	c.Parse(row(bytes.Repeat(bad, 200), good), nil)
+	if c.Client != nil || !c.Incomplete {
+		t.Errorf("behind 200: %d bytes", len(c.Client))
+	}
+}
+
+func TestOtherTrafficOnTheSamePorts(t *testing.T) {
+	t.Parallel()
+	client, server := rfcRows(t)
+	rtp := row([]byte("\x80\x60\x12\x34\x56\x78\x9a\xbc\xde\xf0\x11\x22"), append([]byte{0x80, 0, 0, 0, 0, 1, 1}, make([]byte, 98)...))
+	var c quicwire.Connection
+	c.Parse(slices.Concat(client, rtp), slices.Concat(server, rtp))
+	if c.Version != quicwire.Version1 || c.Incomplete || c.VersionNegotiation || len(c.Client) != 241 {
+		t.Errorf("got %+v", c)
+	}
+}
+
 // rfcRows returns the example of RFC 9001 as the rows of a connection.
 func rfcRows(tb testing.TB) (client, server []byte) {
 	tb.Helper()
 	return row(vector(tb, "rfc9001-a2-client")), row(vector(tb, "rfc9001-a3-server"))
 }
 
-// maxAllocs is what a connection costs whose two sides are opened: two AES
-// blocks and one GCM for each.
-const maxAllocs = 6
-
-func TestParseAllocatesOnlyForAES(t *testing.T) {
+func TestAllocations(t *testing.T) {
 	client, server := rfcRows(t)
+	google := row(publicPacket("Q043", googleHello(), 0x80, 1))
+	parameters := []byte(allParameters)
 	var c quicwire.Connection
-	if n := testing.AllocsPerRun(100, func() { c.Parse(client, server) }); n > maxAllocs {
-		t.Errorf("Parse allocates %v times, want at most %d", n, maxAllocs)
+	var p quicwire.TransportParameters
+	for name, one := range map[string]struct {
+		most float64
+		run  func()
+	}{
+		"both sides: two AES blocks and one GCM each": {6, func() { c.Parse(client, server) }},
+		"Google's hello in clear":                     {0, func() { c.Parse(google, nil) }},
+		"transport parameters":                        {0, func() { quicwire.ParseTransportParameters(parameters, &p) }},
+		"LooksLikeInitial":                            {0, func() { quicwire.LooksLikeInitial(client[2:]) }},
+	} {
+		if n := testing.AllocsPerRun(100, one.run); n > one.most {
+			t.Errorf("%s: %v allocations, want at most %v", name, n, one.most)
+		}
 	}
 }
 

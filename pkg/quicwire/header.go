@@ -73,7 +73,7 @@ func (p *packet) parse(b []byte) (rest []byte, ok bool) {
 	switch {
 	case p.version == 0:
 		p.kind = kindNegotiation
-		return nil, true
+		return nil, len(r.b) >= 4 && len(r.b)%4 == 0
 	case !IsVersion(p.version):
 		return nil, true
 	case len(p.dcid) > maxCID || len(p.scid) > maxCID:
@@ -164,14 +164,10 @@ func (p *packet) parsePublic() bool {
 	return true
 }
 
-// knownVersions counts the versions in a list that are known. A list that does
-// not end with a version has none.
+// knownVersions counts the versions in a list that are known.
 func knownVersions(list []byte) int {
-	if len(list)%4 != 0 {
-		return 0
-	}
 	n := 0
-	for ; len(list) > 0; list = list[4:] {
+	for ; len(list) >= 4; list = list[4:] {
 		if IsVersion(binary.BigEndian.Uint32(list)) {
 			n++
 		}

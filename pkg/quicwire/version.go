@@ -69,9 +69,6 @@ func isQ(v uint32) bool {
 // isPublic tells the versions of Google with a public header.
 func isPublic(v uint32) bool { return isQ(v) && v < versionQ044 }
 
-// isClear tells the versions of Google whose first packets are in clear.
-func isClear(v uint32) bool { return isQ(v) && v <= versionQ046 }
-
 // hasGoogleFrames tells the versions whose frames are not those of RFC 9000.
 func hasGoogleFrames(v uint32) bool { return isQ(v) || v == versionT050 || v == versionT051 }
 

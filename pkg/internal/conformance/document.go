@@ -23,15 +23,16 @@ func (r *report) document() []byte {
 
 const preface = `# Conformance
 
-Trench reads captures that other analysers' published results exist for, and every value that both give is compared: ` + "`go run ./pkg/internal/conformance -o docs/conformance.md`" + `
+Trench reads the captures that other analysers published results for, and what both say of handshakes, certificates, packets and times is compared, value by value: ` + "`go run ./pkg/internal/conformance -o docs/conformance.md`" + `
 writes this page, and fails when a difference has no cause in ` + "`pkg/internal/conformance/causes.yaml`" + ` or a cause no longer has a difference.
 
 - A value counts once, however many of a reference's tests repeat it. A flow is matched by capture, transport and ends in either direction, and by order in time where
   the same ends come again. A flow that Trench has no row for counts under *flow*, and none of its values count.
 - Names are made comparable before: spellings of versions, order and separators of certificate names, leading zeros of serial numbers, numbers against IANA names of cipher suites.
 - JA4's Wireshark plugin gives no JA4 of a client in its published results, so it is not in the table. Suricata's tests for versions before 8 are left out: they hold what version 8 corrected.
-- The sequences of ipfixprobe and Joy are compared packet by packet as far as both sides list them, with ±1 µs, and a flow that ipfixprobe split by its time-outs as one. Its counters are sums over
-  the ends, and only TCP and UDP are compared.
+- The sequences of ipfixprobe and Joy are compared packet by packet with splt, as far as both sides list them, with ±1 µs (Joy: milliseconds), and a flow that ipfixprobe split by its time-outs as
+  one; its histograms and bursts with those of splt where that holds all packets. Counters of packets are sums over the flows between two ends for ipfixprobe and nDPI. Only TCP and UDP are compared.
+- A certificate of Zeek is found by its SHA-256, those of Arkime by their SHA-1. Suricata's filters that name no ends are compared with the flow that agrees most.
 
 `
 
@@ -100,9 +101,9 @@ func (r *report) differenceSections(b *bytes.Buffer) {
 	if len(counts) > 0 {
 		fmt.Fprintf(b, " (%s)", strings.ReplaceAll(strings.Join(counts, "; "), "trench is", "Trench is"))
 	}
-	b.WriteString(". Captures are named by their place in the corpus below protocol-tests, long values from where they part; where flows of one capture differ alike, the first is named.\n")
+	b.WriteString(". Captures are named by their place in the corpus, without a leading protocol-tests, long values from where they part; where flows of one capture differ alike, the first is named.\n")
 	if len(r.unexplained) > 0 {
-		fmt.Fprintf(b, "\n### Unexplained\n\n**%d differences have no cause yet.**\n", len(r.unexplained))
+		fmt.Fprintf(b, "\n### Unexplained\n\n**Without a cause: %d.**\n", len(r.unexplained))
 		differenceTable(b, r.unexplained)
 	}
 	for _, c := range r.causes {

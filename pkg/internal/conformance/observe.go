@@ -73,6 +73,19 @@ func clone(r *record.Record) *record.Record {
 	c.TLSClientExtensions = slices.Clone(r.TLSClientExtensions)
 	c.TLSServerExtensions = slices.Clone(r.TLSServerExtensions)
 	c.CertChain = slices.Clone(r.CertChain)
-	c.VLAN, c.ByteDist, c.Vector, c.Reasons, c.DNS, c.HTTP = nil, nil, nil, nil, nil, nil
+	if r.TLS != nil {
+		t := *r.TLS
+		t.ClientVersions, t.ClientGroups, t.ClientSignatures = slices.Clone(t.ClientVersions), slices.Clone(t.ClientGroups), slices.Clone(t.ClientSignatures)
+		t.ClientALPN, t.Alerts = slices.Clone(t.ClientALPN), slices.Clone(t.Alerts)
+		c.TLS = &t
+	}
+	if r.QUIC != nil {
+		c.QUIC = &record.QUIC{UserAgent: r.QUIC.UserAgent}
+	}
+	if r.SSH != nil {
+		h := *r.SSH
+		c.SSH = &h
+	}
+	c.VLAN, c.ByteDist, c.Vector, c.Reasons, c.DNS, c.HTTP, c.DHCP = nil, nil, nil, nil, nil, nil, nil
 	return &c
 }

@@ -22,8 +22,8 @@ type arkimeSession struct {
 	TLS *struct {
 		Version, Cipher, JA3, JA3S, JA4 []string
 	}
-	QUIC *struct{ Host, Version []string }
-	SSH  *struct{ HASSH []string }
+	QUIC *struct{ Host, Version, UserAgent []string }
+	SSH  *struct{ HASSH, HASSHServer []string }
 	Cert []struct {
 		Hash, Serial        string
 		NotBefore, NotAfter int64 // ms
@@ -73,9 +73,21 @@ func parseArkime(data []byte, captures []string) ([]*Expectation, error) {
 		if b.QUIC != nil {
 			e.set("sni", single(b.QUIC.Host), sni)
 			e.set("quic version", single(b.QUIC.Version), quicVersionOf)
+			e.set("user agent", single(b.QUIC.UserAgent), func(r *record.Record) string {
+				if r.QUIC == nil {
+					return ""
+				}
+				return r.QUIC.UserAgent
+			})
 		}
 		if b.SSH != nil {
 			e.set("hassh", single(b.SSH.HASSH), func(r *record.Record) string { return r.HASSH })
+			e.set("hassh of the server", single(b.SSH.HASSHServer), func(r *record.Record) string {
+				if r.SSH == nil {
+					return ""
+				}
+				return r.SSH.HASSHServer
+			})
 		}
 		for _, c := range b.Cert { // a set, not in the order sent
 			sha1 := plainHex(c.Hash)

@@ -122,6 +122,30 @@ func alpn(r *record.Record) string     { return r.TLSALPN }
 func resumed(r *record.Record) string  { return yes(r.TLSResumed) }
 func starttls(r *record.Record) string { return r.StartTLS }
 
+// details gives what the row has of a handshake beyond its own columns.
+func details(get func(*record.TLS) string) func(*record.Record) string {
+	return func(r *record.Record) string {
+		if r.TLS == nil {
+			return ""
+		}
+		return get(r.TLS)
+	}
+}
+
+func group(t *record.TLS) string             { return strings.ToLower(t.Group) }
+func clientGroups(t *record.TLS) string      { return numbers(t.ClientGroups) }
+func clientVersions(t *record.TLS) string    { return numbers(t.ClientVersions) }
+func clientSignatures(t *record.TLS) string  { return numbers(t.ClientSignatures) }
+func clientALPN(t *record.TLS) string        { return strings.Join(t.ClientALPN, ",") }
+func clientCertificate(t *record.TLS) string { return t.ClientCertificate }
+
+func lastAlert(t *record.TLS) string {
+	if len(t.Alerts) == 0 {
+		return ""
+	}
+	return t.Alerts[len(t.Alerts)-1].Description
+}
+
 func leaf(get func(*record.Certificate) string) func(*record.Record) string {
 	return func(r *record.Record) string {
 		if len(r.CertChain) == 0 {

@@ -98,11 +98,12 @@ func (a ndpiAttributes) handshake(e *Expectation) {
 	if v := ndpiVersion.FindStringSubmatch(string(a)); v != nil {
 		e.set("version", versionName(v[1]), version)
 	}
+	offered := strings.ReplaceAll(a.get("(Advertised) ALPNs"), ";", ",")
+	e.set("client ALPN", offered, details(clientALPN))
 	if p := a.get("(Negotiated) ALPN"); p != "" {
 		e.set("alpn", p, alpn)
 	} else {
-		p, _, _ := strings.Cut(a.get("(Advertised) ALPNs"), ";")
-		e.set("alpn", p, alpn)
+		e.set("alpn", first(offered), alpn)
 	}
 	e.set("certificate SHA-1", plainHex(a.get("Certificate SHA-1")), leaf(sha1Of))
 	if s := a.get("Subject"); s != "" {

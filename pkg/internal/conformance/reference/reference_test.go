@@ -118,9 +118,9 @@ func TestTsharkIsRead(t *testing.T) {
 		row("10", "", "2001:db8::1", "", "6000", "", "2001:db8::2", "", "443", "", "2", "1", "0x0303", "", "0x1301", "0", "", "h3", "", "", "0x00000001")
 	got := parseTshark([]byte(table), "some.pcap")
 	wantExpectations(t, got, `
-192.0.2.1:5000 > 192.0.2.2:443 tcp | sni: example.org | ja3: aa | client ciphers: 4865,4866 | client extensions: 0,43 | ja3s: bb | version: TLS 1.3 | cipher: TLS_AES_128_GCM_SHA256 | server extensions: 43 | alpn: h2
+192.0.2.1:5000 > 192.0.2.2:443 tcp | sni: example.org | ja3: aa | client ciphers: 4865,4866 | client extensions: 0,43 | client versions: 772 | client ALPN: zz,h2 | ja3s: bb | version: TLS 1.3 | cipher: TLS_AES_128_GCM_SHA256 | server extensions: 43 | alpn: h2
 192.0.2.2:443 > 192.0.2.1:5000 #2 tcp | ja3s: dd | version: TLS 1.2 | cipher: TLS_RSA_WITH_AES_128_CBC_SHA
-[2001:db8::1]:6000 > [2001:db8::2]:443 udp | client ciphers: 4865 | client extensions: 0 | quic version: 1 | alpn: h3
+[2001:db8::1]:6000 > [2001:db8::2]:443 udp | client ciphers: 4865 | client extensions: 0 | client ALPN: h3 | quic version: 1 | alpn: h3
 `)
 	if got[0].Hellos != 2 || got[1].Hellos != 0 || got[2].Hellos != 1 {
 		t.Errorf("hellos: %d, %d and %d, want 2, 0 and 1", got[0].Hellos, got[1].Hellos, got[2].Hellos)
@@ -132,10 +132,10 @@ func TestZeekLogsAreRead(t *testing.T) {
 	const log = `### baseline
 #separator \x09
 #path	ssl
-#fields	ts	uid	id.orig_h	id.orig_p	id.resp_h	id.resp_p	version	cipher	server_name	resumed	next_protocol	established	cert_chain_fps
-#types	time	string	addr	port	addr	port	string	string	string	bool	string	bool	vector[string]
-X	C	192.0.2.1	62045	192.0.2.2	443/tcp	TLSv10	TLS_RSA_WITH_RC4_128_SHA	example.org	F	-	T	aa,bb
-X	D	192.0.2.1	62045	192.0.2.2	443	-	-	-	F	-	F	(empty)
+#fields	ts	uid	id.orig_h	id.orig_p	id.resp_h	id.resp_p	version	cipher	server_name	resumed	next_protocol	established	cert_chain_fps	client_cert_chain_fps	curve	last_alert
+#types	time	string	addr	port	addr	port	string	string	string	bool	string	bool	vector[string]	vector[string]	string	string
+X	C	192.0.2.1	62045	192.0.2.2	443/tcp	TLSv10	TLS_RSA_WITH_RC4_128_SHA	example.org	F	-	T	aa,bb	cc,dd	X25519MLKEM768	close_notify
+X	D	192.0.2.1	62045	192.0.2.2	443	-	-	-	F	-	F	(empty)	-	-	-
 #close
 #separator \x09
 #path	quic
@@ -149,7 +149,7 @@ X	C	192.0.2.1	1	192.0.2.2	2	udp	3	300	4	400
 `
 	got := parseZeek([]byte(log), "ssl-all.log", someCapture)
 	wantExpectations(t, got, `
-192.0.2.1:62045 > 192.0.2.2:443 | version: TLS 1.0 | cipher: TLS_RSA_WITH_RC4_128_SHA | resumed: no | established: yes | sni: example.org | chain, SHA-256: aa,bb
+192.0.2.1:62045 > 192.0.2.2:443 | version: TLS 1.0 | cipher: TLS_RSA_WITH_RC4_128_SHA | resumed: no | established: yes | sni: example.org | chain, SHA-256: aa,bb | client certificate, SHA-256: cc | group: x25519mlkem768 | last alert: close_notify
 192.0.2.1:62045 > 192.0.2.2:443 #2
 192.0.2.1:62045 > 192.0.2.2:443 udp | quic version: draft-29 | sni: example.org | alpn: h3
 192.0.2.1:62045 > 192.0.2.2:443 udp | quic version: 2 | sni: example.org | alpn: h3
@@ -237,7 +237,7 @@ JA3 Host Stats:
 	3	TCP 192.0.2.1:1 <-> 192.0.2.2:443 [proto: 91/TLS][Confidence: Match by port]
 `
 	wantExpectations(t, parseNDPI([]byte(out), someCapture), `
-192.0.2.1:53096 > [2001:db8::2]:443 tcp | sni: a[1].example | ja3: aa | ja3s: bb | ja4: t13d1814h2_x_y | ja4 digests: x_y | cipher: TLS_AES_128_GCM_SHA256 | version: TLS 1.3 | alpn: h2 | certificate SHA-1: dba7 | certificate subject: CN=s | certificate issuer: C=US, CN=r, O=a, Inc. | certificate validity: 2019-12-17 01:17:28 to 2020-03-16 01:17:28
+192.0.2.1:53096 > [2001:db8::2]:443 tcp | sni: a[1].example | ja3: aa | ja3s: bb | ja4: t13d1814h2_x_y | ja4 digests: x_y | cipher: TLS_AES_128_GCM_SHA256 | version: TLS 1.3 | client ALPN: h2,http/1.1 | alpn: h2 | certificate SHA-1: dba7 | certificate subject: CN=s | certificate issuer: C=US, CN=r, O=a, Inc. | certificate validity: 2019-12-17 01:17:28 to 2020-03-16 01:17:28
 192.0.2.1:1 > 192.0.2.2:443 udp | ja3: cc | version: DTLS 1.2 | alpn: h3 | quic version: draft-29
 192.0.2.1:53096 > [2001:db8::2]:443 tcp | packets: 316 | packets back: 351
 192.0.2.1:1 > 192.0.2.2:443 udp | packets: 0 | packets back: 0

@@ -114,6 +114,7 @@ func (m suricataMatch) tls(e *Expectation) {
 	e.set("starttls", m.text("tls.from_proto"), starttls)
 	e.set("client ciphers", m.list("tls.client_handshake.ciphers"), func(r *record.Record) string { return numbers(r.TLSClientCiphers) })
 	e.set("client extensions", m.list("tls.client_handshake.exts"), func(r *record.Record) string { return numbers(r.TLSClientExtensions) })
+	e.set("client signatures", m.list("tls.client_handshake.sig_algs"), details(clientSignatures))
 	e.set("server extensions", m.list("tls.server_handshake.exts"), func(r *record.Record) string { return numbers(r.TLSServerExtensions) })
 	if s := m.text("tls.server_handshake.cipher"); s != "" {
 		e.set("cipher", tlswire.CipherName(number(s)), cipher)

@@ -136,6 +136,9 @@ func (t *tsharkFlow) clientHello(f frame, alone bool) {
 	if alone {
 		t.set("client ciphers", decimal(f.get("tls.handshake.ciphersuite")), func(r *record.Record) string { return numbers(r.TLSClientCiphers) })
 		t.set("client extensions", decimal(f.get("tls.handshake.extension.type")), func(r *record.Record) string { return numbers(r.TLSClientExtensions) })
+		t.set("client groups", decimal(f.get("tls.handshake.extensions_supported_group")), details(clientGroups))
+		t.set("client versions", decimal(f.get("tls.handshake.extensions.supported_version")), details(clientVersions))
+		t.set("client ALPN", f.get("tls.handshake.extensions_alpn_str"), details(clientALPN))
 	}
 	if v, err := strconv.ParseUint(first(f.get("quic.version")), 0, 32); err == nil && t.Proto == "udp" {
 		t.set("quic version", quicVersion(uint32(v)), quicVersionOf)
