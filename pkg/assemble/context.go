@@ -45,16 +45,24 @@ func (t *Table) count(v *packet.View) {
 	})
 }
 
-// answersBefore sums up what the client of a flow was answered in the time before
-// its first packet. When nothing is known of who sent that, it may be the server's.
-func (t *Table) answersBefore(v *packet.View) (d flow.DNSContext) {
+// look sums up what the client of a flow with a handshake was answered, and
+// exchanged, before its first packet.
+func (t *Table) look(c *conn) {
+	client := clientAddr{c.key.A, c.key.Version}
+	if c.client == sideB {
+		client.addr = c.key.B
+	}
+	c.answers = t.answersBefore(client, c.first)
+	if t.cfg.HTTPContext {
+		c.http = t.webBefore(client, c.first)
+	}
+}
+
+func (t *Table) answersBefore(client clientAddr, time int64) (d flow.DNSContext) {
 	if len(t.answers.byClient) == 0 {
 		return d
 	}
-	list := t.answers.before(addrOf(v, v.Forward), v.Time)
-	if len(list) == 0 {
-		list = t.answers.before(addrOf(v, !v.Forward), v.Time)
-	}
+	list := t.answers.before(client, time)
 	if len(list) == 0 {
 		return d
 	}
@@ -115,12 +123,8 @@ func one(b bool) uint32 {
 	return 0
 }
 
-// webBefore sums up what the client of a flow exchanged before its first packet.
-func (t *Table) webBefore(v *packet.View) *flow.HTTPContext {
-	list := t.web.before(addrOf(v, v.Forward), v.Time)
-	if len(list) == 0 {
-		list = t.web.before(addrOf(v, !v.Forward), v.Time)
-	}
+func (t *Table) webBefore(client clientAddr, time int64) *flow.HTTPContext {
+	list := t.web.before(client, time)
 	sum := new(flow.HTTPContext)
 	types := map[string]bool{}
 	for i := range list {

@@ -27,7 +27,7 @@ func (c *conn) datagram(t *Table, h *half, side int, v *packet.View) (done bool)
 	if IsDNSResponse(v) {
 		t.Learn(v)
 	}
-	c.identify(v, side)
+	c.identify(t, v, side)
 	switch b := v.Payload; c.app {
 	case flow.AppDNS:
 		h.keepDatagram(t, b)
@@ -53,17 +53,17 @@ func (c *conn) datagram(t *Table, h *half, side int, v *packet.View) (done bool)
 
 // identify recognises the protocol by one of the first payloads. DTLS may come
 // after STUN in the same flow.
-func (c *conn) identify(v *packet.View, side int) {
+func (c *conn) identify(t *Table, v *packet.View, side int) {
 	n := c.data.side[sideA].packets + c.data.side[sideB].packets
 	switch {
 	case c.app == flow.AppUnknown && n <= identifyDatagrams:
 		if app, from := identifyDatagram(v); app != flow.AppUnknown {
-			c.recognise(app, from, side)
+			c.recognise(t, app, from, side)
 		}
 	case c.app == flow.AppSTUN && n <= dtlsDatagrams:
 		if from, ok := identifyDTLS(v.Payload); ok {
 			c.before, c.app = c.app, flow.AppDTLS
-			c.recognise(flow.AppDTLS, from, side)
+			c.recognise(t, flow.AppDTLS, from, side)
 		}
 	}
 }

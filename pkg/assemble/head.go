@@ -70,7 +70,7 @@ func (h *head) open(c *conn, t *Table, side int, data []byte, time int64) {
 	if len(h.kept) > 0 { // the first segments were very short
 		if len(data) >= helloHead && looksLikeHello(data[:helloHead]) {
 			t.forget(h)
-			c.upgrade(side, data)
+			c.upgrade(t, side, data)
 			h.tls(c, t, side, data, time)
 			return
 		}
@@ -85,9 +85,9 @@ func (h *head) open(c *conn, t *Table, side int, data []byte, time int64) {
 		return
 	}
 	if app == flow.AppTLS && c.app != flow.AppUnknown { // the other side began with another protocol
-		c.upgrade(side, data)
+		c.upgrade(t, side, data)
 	} else if app != flow.AppUnknown {
-		c.recognise(app, client, side)
+		c.recognise(t, app, client, side)
 	}
 	if len(h.kept) > 0 {
 		data = append([]byte(nil), data...)

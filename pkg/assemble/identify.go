@@ -15,18 +15,23 @@ import (
 )
 
 // recognise enters what the first bytes of a side showed.
-func (c *conn) recognise(app flow.App, from identify.Sender, side int) {
+func (c *conn) recognise(t *Table, app flow.App, from identify.Sender, side int) {
 	if c.app == flow.AppUnknown {
 		c.app = app
 	}
-	if c.tcp.opened() || c.app != app {
+	if c.app != app {
 		return
 	}
-	switch from {
-	case identify.SenderClient:
-		c.client = uint8(side)
-	case identify.SenderServer:
-		c.client = uint8(1 - side)
+	if !c.tcp.opened() {
+		switch from {
+		case identify.SenderClient:
+			c.client = uint8(side)
+		case identify.SenderServer:
+			c.client = uint8(1 - side)
+		}
+	}
+	if app == flow.AppTLS || app == flow.AppQUIC || app == flow.AppDTLS {
+		t.look(c)
 	}
 }
 

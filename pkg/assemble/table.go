@@ -226,10 +226,6 @@ func (t *Table) open(v *packet.View, hash uint64, ordinal uint32) *conn {
 	c.opener = uint8(sideOf(v))
 	c.client = c.opener
 	c.resolution = t.dns.lookup(&v.Key, v.Forward, v.Time)
-	c.answers = t.answersBefore(v)
-	if t.cfg.HTTPContext {
-		c.http = t.webBefore(v)
-	}
 	t.index.put(c)
 	t.lists[c.class].push(c)
 	return c

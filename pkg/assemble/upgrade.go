@@ -68,7 +68,7 @@ func (h *head) watch(c *conn, t *Table, side int, data []byte, time int64) {
 			data = append([]byte(nil), data...)
 			h.kept = h.kept[:0]
 		}
-		c.upgrade(side, data[from:])
+		c.upgrade(t, side, data[from:])
 		h.tls(c, t, side, data[from:], time)
 	}
 }
@@ -87,7 +87,7 @@ func (c *conn) answerIn(t *Table, side int) {
 }
 
 // upgrade enters that a flow goes on in TLS, of which first is the start.
-func (c *conn) upgrade(side int, first []byte) {
+func (c *conn) upgrade(t *Table, side int, first []byte) {
 	if c.app != flow.AppTLS {
 		c.before, c.app = c.app, flow.AppTLS
 	}
@@ -95,7 +95,7 @@ func (c *conn) upgrade(side int, first []byte) {
 	if first[0] == tlswire.RecordHandshake && len(first) > tlswire.RecordHeaderLen && first[tlswire.RecordHeaderLen] == tlswire.MessageServerHello {
 		from = identify.SenderServer
 	}
-	c.recognise(flow.AppTLS, from, side)
+	c.recognise(t, flow.AppTLS, from, side)
 }
 
 // helloHead is how much of a hello's record is looked at: the record's header,

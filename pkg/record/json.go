@@ -125,11 +125,33 @@ func appendID(b []byte, r *Record) []byte {
 
 // appendTime writes RFC 3339 in UTC with six decimals, or nine where they say more.
 func appendTime(b []byte, ns int64) []byte {
-	layout := `"2006-01-02T15:04:05.000000Z"`
-	if ns%1000 != 0 {
-		layout = `"2006-01-02T15:04:05.000000000Z"`
+	t := time.Unix(0, ns).UTC()
+	year, month, day := t.Date()
+	hour, minute, second := t.Clock()
+	b = append(b, '"')
+	b = digits(b, uint(year), 4)
+	b = digits(append(b, '-'), uint(month), 2)
+	b = digits(append(b, '-'), uint(day), 2)
+	b = digits(append(b, 'T'), uint(hour), 2)
+	b = digits(append(b, ':'), uint(minute), 2)
+	b = digits(append(b, ':'), uint(second), 2)
+	if frac := uint(t.Nanosecond()); frac%1000 != 0 {
+		b = digits(append(b, '.'), frac, 9)
+	} else {
+		b = digits(append(b, '.'), frac/1000, 6)
 	}
-	return time.Unix(0, ns).UTC().AppendFormat(b, layout)
+	return append(b, 'Z', '"')
+}
+
+// digits writes a number with so many digits.
+func digits(b []byte, v uint, n int) []byte {
+	at := len(b)
+	b = append(b, "000000000"[:n]...)
+	for i := at + n - 1; v > 0 && i >= at; i-- {
+		b[i] = '0' + byte(v%10)
+		v /= 10
+	}
+	return b
 }
 
 func optString(b []byte, s string) []byte {
@@ -220,6 +242,14 @@ func appendSeconds(b []byte, s float64) []byte {
 	return append(b, digits[:n]...)
 }
 
+// plain are the bytes that stand for themselves in a JSON string.
+var plain = func() (t [256]bool) {
+	for c := byte(' '); c < utf8.RuneSelf; c++ {
+		t[c] = c != '"' && c != '\\'
+	}
+	return t
+}()
+
 // appendString writes a JSON string. Bytes that are not valid UTF-8 become
 // U+FFFD, so the line is valid whatever the network sent.
 func appendString(b []byte, s string) []byte {
@@ -228,7 +258,7 @@ func appendString(b []byte, s string) []byte {
 	start := 0
 	for i := 0; i < len(s); {
 		c := s[i]
-		if c >= ' ' && c != '"' && c != '\\' && c < utf8.RuneSelf {
+		if plain[c] {
 			i++
 			continue
 		}
