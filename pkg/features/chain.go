@@ -17,6 +17,7 @@ type chainFacts struct {
 	certs []*certificate.Certificate
 	bytes float64
 	leaf  *certificate.Certificate // nil when no chain was seen
+	whole bool                     // nothing of the chain is missing
 
 	match, isIP, entropy float64
 }
@@ -36,6 +37,7 @@ func (c *chainFacts) read(x *facts, cache *certificate.Cache) {
 		return
 	}
 	c.seen, c.leaf = 1, c.certs[0]
+	c.whole = wholeChain(h, len(c.certs), int(c.bytes))
 	if c.leaf.Has(certificate.PartSubject) && c.leaf.HasCommonName {
 		c.isIP = bit(isAddress(c.leaf.CommonName))
 		c.entropy = textEntropy(x.table, c.leaf.CommonName)
@@ -43,6 +45,15 @@ func (c *chainFacts) read(x *facts, cache *certificate.Cache) {
 	if x.name.whole && c.leaf.Has(certificate.PartSubject|certificate.PartExtensions) {
 		c.match = bit(covers(c.leaf, x.name.text))
 	}
+}
+
+// wholeChain reports whether the certificates fill the message that they came in.
+func wholeChain(h *tlswire.Handshake, n, bytes int) bool {
+	const prefix = 3 // of the list and of each certificate
+	if h.CertificateCompression != 0 {
+		return !h.Incomplete
+	}
+	return prefix+n*prefix+bytes == h.CertificateBytes
 }
 
 // noCertificate reports whether the server's flight was whole and had none.

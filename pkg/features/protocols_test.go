@@ -86,8 +86,8 @@ func dtls(sequence byte, typ byte, body []byte) []byte {
 	return join([]byte{22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, sequence}, u16(len(fragment)), fragment)
 }
 
-func TestRowOfDTLS(t *testing.T) {
-	t.Parallel()
+// dtlsFlow is a handshake with a cookie, up to the ServerHello.
+func dtlsFlow() *flow.Flow {
 	hello := func(cookie string) []byte {
 		return join([]byte{0xfe, 0xfd}, make([]byte, 32), []byte{0}, vec8([]byte(cookie)), vec16(list16(0xc02b, 0x00ff)), vec8([]byte{0}), vec16(serverName("a.example"), ext(10, vec16(list16(29)))))
 	}
@@ -97,6 +97,12 @@ func TestRowOfDTLS(t *testing.T) {
 	f.Half[0].Handshake = datagrams(dtls(0, 1, hello("")), dtls(1, 1, hello("cookie")))
 	f.Half[1].Handshake = datagrams(dtls(0, 3, join([]byte{0xfe, 0xff}, vec8([]byte("cookie")))), dtls(1, 2, answer))
 	f.Half[0].Packets, f.Half[1].Packets = 2, 2
+	return f
+}
+
+func TestRowOfDTLS(t *testing.T) {
+	t.Parallel()
+	f := dtlsFlow()
 	r := row(t, f)
 	if r.TLSVersion != "DTLS 1.2" || r.TLSSNI != "a.example" || !strings.HasPrefix(r.JA4, "dd2d020200_") || r.TLSCipher != "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256" || r.TLSIncomplete || !r.TLS.HelloRetry {
 		t.Errorf("version %q, SNI %q, JA4 %q, cipher %q, incomplete %v, %+v", r.TLSVersion, r.TLSSNI, r.JA4, r.TLSCipher, r.TLSIncomplete, r.TLS)

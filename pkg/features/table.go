@@ -315,12 +315,6 @@ func table() []entry {
 	// sh: ServerHello and what follows it in clear
 	const noServer = "; NaN without a ServerHello"
 	const only12 = "; NaN in TLS 1.3, without a ServerHello, "
-	server := func(x *facts, v float64) float64 {
-		if !x.server.seen {
-			return math.NaN()
-		}
-		return v
-	}
 	add("sh_seen", "bit", "1 if a ServerHello was seen, 0 if a ClientHello and packets of the server but no ServerHello; else NaN", func(x *facts) float64 {
 		if !x.server.observable {
 			return math.NaN()
@@ -348,8 +342,8 @@ func table() []entry {
 	})
 	add("sh_group_class", "class", "class of the server's key share (TLS 1.3) or of the group of its ServerKeyExchange: 1 X25519, X448, 2 NIST prime curves from 224 bits, 3 finite field, 4 post-quantum hybrid, 5 post-quantum alone, "+
 		"6 other curves, 9 unknown; NaN when neither was seen", (*facts).chosenGroup)
-	add("sh_keyshare_len", "bytes", "length of the key exchange in the server's key share; NaN without one", func(x *facts) float64 {
-		if !x.server.seen || x.hello.Server.KeyShare.Group == 0 {
+	add("sh_keyshare_len", "bytes", "length of the key exchange in the server's key share; NaN without one, or when the ServerHello was cut", func(x *facts) float64 {
+		if !x.server.whole || x.hello.Server.KeyShare.Group == 0 {
 			return math.NaN()
 		}
 		return float64(x.hello.Server.KeyShare.Length)
@@ -358,7 +352,7 @@ func table() []entry {
 		if x.hello.HelloRetry {
 			return 1
 		}
-		return server(x, 0)
+		return x.chosenSuite(0) // a hello that was cut before its suite may be a HelloRetryRequest
 	})
 	add("sh_resumed", "bit", "1 if the handshake resumes a session. TLS 1.3: the server selects a pre-shared key. TLS 1.2 and before: no Certificate, ServerKeyExchange, ServerHelloDone or ClientKeyExchange was seen, and the server "+
 		"either returns the session id that the client offered or goes on to ChangeCipherSpec after the client sent a ticket. 0 if one of these messages was seen, or no key was selected; NaN when undecided",
@@ -394,7 +388,7 @@ func table() []entry {
 	const noChain = "; NaN unless ct_seen is 1"
 	const unread = noChain + " and it could be read"
 	chain := func(x *facts, v float64) float64 {
-		if x.chain.leaf == nil {
+		if !x.chain.whole {
 			return math.NaN()
 		}
 		return v
@@ -412,8 +406,8 @@ func table() []entry {
 		return (float64(x.flow.First) - float64(c.NotBefore)*1e9) / day, (float64(c.NotAfter)*1e9 - float64(x.flow.First)) / day
 	}
 	add("ct_seen", "bit", "1 if the server's certificates were seen, 0 for a full handshake of TLS 1.2 or before without any; NaN in TLS 1.3, when resumed or not observed", func(x *facts) float64 { return x.chain.seen })
-	add("ct_chain_n", "certificates", "certificates in the server's chain"+noChain, func(x *facts) float64 { return chain(x, float64(len(x.chain.certs))) })
-	add("ct_chain_bytes", "bytes", "bytes of all certificates in the chain"+noChain, func(x *facts) float64 { return chain(x, x.chain.bytes) })
+	add("ct_chain_n", "certificates", "certificates in the server's chain"+noChain+", or when the chain was cut", func(x *facts) float64 { return chain(x, float64(len(x.chain.certs))) })
+	add("ct_chain_bytes", "bytes", "bytes of all certificates in the chain"+noChain+", or when the chain was cut", func(x *facts) float64 { return chain(x, x.chain.bytes) })
 	leaf("ct_leaf_bytes", "bytes", "bytes of the leaf, the first certificate", 0, func(_ *facts, c *cert) float64 { return float64(c.Length) })
 	leaf("ct_valid_days", "days", "time from the leaf's notBefore to its notAfter", certificate.PartNotBefore|certificate.PartNotAfter, func(_ *facts, c *cert) float64 {
 		return float64(c.NotAfter-c.NotBefore) / 86400
