@@ -49,6 +49,7 @@ func (c *Capture) Collector() prometheus.Collector {
 		counter(dropped, "total_handshake", func(c *Counts) uint64 { return c.Table.HandshakeDrops }),
 		counter(dropped, "pending_bytes", func(c *Counts) uint64 { return c.Table.PendingDrops }),
 		counter(dropped, "dns_answers", func(c *Counts) uint64 { return c.Table.DNSDrops }),
+		counter(dropped, "http_messages", func(c *Counts) uint64 { return c.Table.HTTPDrops }),
 	}}
 }
 

@@ -37,7 +37,13 @@ func (t *Table) fill(c *conn, reason flow.EndReason) {
 	}
 	if d := c.data; d != nil {
 		for side := range d.side {
-			d.side[side].fill(&f.Half[c.direction(side)])
+			h := &f.Half[c.direction(side)]
+			d.side[side].fill(h)
+			if heads := d.heads[side]; c.app == flow.AppHTTP && len(heads) > 0 {
+				h.Handshake = heads
+			} else {
+				h.Preamble = heads
+			}
 		}
 		packets = d.sequence.packets(packets)
 		if c.client == sideB {

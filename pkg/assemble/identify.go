@@ -30,9 +30,14 @@ func (c *conn) recognise(t *Table, app flow.App, from identify.Sender, side int)
 			c.client = uint8(1 - side)
 		}
 	}
-	if app == flow.AppTLS || app == flow.AppQUIC || app == flow.AppDTLS {
+	if c.handshakes() {
 		t.look(c)
 	}
+}
+
+// handshakes reports whether the protocol has a TLS handshake.
+func (c *conn) handshakes() bool {
+	return c.app == flow.AppTLS || c.app == flow.AppQUIC || c.app == flow.AppDTLS
 }
 
 // identifyStream recognises the protocol of a TCP stream by its first bytes.

@@ -69,6 +69,7 @@ func (t *Table) release(c *conn) {
 	if d := c.data; d != nil {
 		for side := range d.side {
 			t.forget(&d.side[side].head)
+			t.forget(&head{kept: d.heads[side]})
 		}
 		if s := d.tls; s != nil {
 			p.releaseEntries(s.records.list)

@@ -173,6 +173,9 @@ func (t *Table) resolveLate(c *conn) {
 	if late := t.dns.lookup(&c.key, c.opener == sideA, c.first); late != nil && (c.resolution == nil || late.time > c.resolution.time) {
 		c.resolution = late
 	}
+	if c.handshakes() && c.last-c.first < lateFor { // later, what was before the flow is forgotten bit by bit
+		t.look(c)
+	}
 }
 
 // IsDNSResponse reports whether v may hold addresses worth remembering.

@@ -26,7 +26,7 @@ func upgradeBytes(app flow.App) uint32 {
 	case flow.AppUnknown:
 		return unknownBytes
 	case flow.AppSMTP, flow.AppIMAP, flow.AppPOP3, flow.AppFTP, flow.AppLDAP, flow.AppXMPP, flow.AppNNTP, flow.AppMySQL, flow.AppPostgreSQL,
-		flow.AppRDP, flow.AppIRC, flow.AppSOCKS4, flow.AppSOCKS5, flow.AppHTTP:
+		flow.AppRDP, flow.AppIRC, flow.AppPROXY, flow.AppSOCKS4, flow.AppSOCKS5, flow.AppHTTP:
 		return startTLSBytes
 	}
 	return 0

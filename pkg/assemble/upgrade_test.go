@@ -66,6 +66,7 @@ func TestTLSIsFoundAfterTheProtocolThatAskedForIt(t *testing.T) {
 		"socks4":     {flow.AppSOCKS4, []say{c("\x04\x01\x01\xbb\xc0\x00\x02\x01user\x00"), s("\x00\x5a\x01\xbb\xc0\x00\x02\x01")}},
 		"socks5":     {flow.AppSOCKS5, []say{c("\x05\x01\x00"), s("\x05\x00"), c("\x05\x01\x00\x03\x09a.example\x01\xbb"), s("\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00")}},
 		"irc":        {flow.AppIRC, []say{c("CAP LS 302\r\nNICK a\r\nUSER a 0 * :a\r\n"), s(":irc.example NOTICE * :*** Looking up your hostname...\r\n"), c("STARTTLS\r\n"), s(":irc.example 670 a :STARTTLS successful\r\n")}},
+		"proxy":      {flow.AppPROXY, []say{c("PROXY TCP4 192.0.2.1 198.51.100.7 40000 443\r\n")}},
 		"":           {flow.AppUnknown, []say{c("\x01\x02\x03\x04hello there, own protocol"), s("\x09\x08\x07\x06fine, go on")}},
 	} {
 		b := newBench(nil)
@@ -74,6 +75,26 @@ func TestTLSIsFoundAfterTheProtocolThatAskedForIt(t *testing.T) {
 		if len(b.flows) != 1 || f.Half[0].AppBytes != 3 || f.Half[1].AppBytes != 1 || f.App != flow.AppTLS || f.Before != test.before || !bytes.Equal(f.Half[0].Handshake, client) || !bytes.Equal(f.Half[1].Handshake, server) {
 			t.Errorf("%s: %v after %v, kept %x and %x", name, f.App, f.Before, f.Half[0].Handshake, f.Half[1].Handshake)
 		}
+	}
+}
+
+func TestWhatAProxyWasAskedForIsKept(t *testing.T) {
+	t.Parallel()
+	request, response := "CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n"
+	b := newBench(nil)
+	converse(b, []say{c(request), s(response), {false, helloOf(1)}, {true, helloOf(2)}})
+	f := b.flows[0]
+	if string(f.Half[0].Preamble) != request || string(f.Half[1].Preamble) != response {
+		t.Errorf("kept %q and %q", f.Half[0].Preamble, f.Half[1].Preamble)
+	}
+	b = newBench(nil)
+	converse(b, []say{c(request), s("HTTP/1.1 403 No\r\n\r\n")})
+	f = b.flows[0]
+	if f.App != flow.AppHTTP || string(f.Half[0].Handshake) != request || f.Half[0].Preamble != nil {
+		t.Errorf("refused: %v, kept %q and %q", f.App, f.Half[0].Handshake, f.Half[0].Preamble)
+	}
+	if b.t.Stats().HandshakeBytes != 0 {
+		t.Errorf("%d bytes are held after the flow", b.t.Stats().HandshakeBytes)
 	}
 }
 

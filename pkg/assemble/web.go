@@ -15,6 +15,7 @@ func (h *head) scan(c *conn, t *Table, side int, data []byte, time int64) {
 		case httpwire.End:
 			h.state = headClosed
 			if c.tunnel {
+				c.data.heads[side], h.kept = h.kept, nil
 				h.watchFor(t, startTLSBytes)
 				h.watch(c, t, side, data, time)
 			}
@@ -31,6 +32,7 @@ func (h *head) scan(c *conn, t *Table, side int, data []byte, time int64) {
 			h.http.Begin(message, c.data.asked.next(message))
 			h.start = uint32(len(h.kept))
 			if c.tunnelled(message) {
+				c.data.heads[side], h.kept = h.kept, nil
 				h.watchFor(t, startTLSBytes)
 				if len(data) > 0 {
 					h.watch(c, t, side, data, time)

@@ -160,13 +160,16 @@ func (e *Extractor) Extract(dst *record.Record, f *flow.Flow) {
 		if f.App == flow.AppQUIC {
 			dst.QUIC = e.quicRow(quic)
 		}
+		if f.Before == flow.AppHTTP {
+			setHTTP(dst, f.Half[flow.ClientToServer].Preamble, f.Half[flow.ServerToClient].Preamble, http)
+		}
 		if answer != nil {
 			dst.DNS = e.resolution(dns, f)
 		}
 	case flow.AppDNS, flow.AppMDNS, flow.AppLLMNR:
 		e.dns(dst, f, dns)
 	case flow.AppHTTP:
-		setHTTP(dst, f, http)
+		setHTTP(dst, f.Half[flow.ClientToServer].Handshake, f.Half[flow.ServerToClient].Handshake, http)
 	case flow.AppSSH:
 		e.sshRow(dst, f, ssh)
 	case flow.AppDHCP, flow.AppDHCPv6:

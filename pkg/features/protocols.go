@@ -70,9 +70,7 @@ func (e *Extractor) foxio(dst *record.Record, f *flow.Flow) {
 	dst.JA4T, dst.JA4TS = opening(c.Opening), opening(s.Opening)
 	switch f.App {
 	case flow.AppHTTP:
-		if end := httpwire.HeaderEnd(c.Handshake); end > 0 && httpwire.LooksLikeRequest(c.Handshake) {
-			dst.JA4H = foxio.JA4H(c.Handshake[:end])
-		}
+		dst.JA4H = firstRequest(c.Handshake)
 	case flow.AppTLS, flow.AppDTLS, flow.AppQUIC:
 		if h := &e.handshake; h.ServerSeen {
 			dst.JA4S = foxio.JA4S(&h.Server, transport(f.App), h.Server.ALPN)
@@ -80,7 +78,17 @@ func (e *Extractor) foxio(dst *record.Record, f *flow.Flow) {
 		if leaf := e.facts.chain.leaf; leaf != nil {
 			dst.JA4X = foxio.JA4X(leaf.IssuerOIDs, leaf.SubjectOIDs, leaf.ExtensionOIDs)
 		}
+		dst.JA4H = firstRequest(c.Preamble)
 	}
+}
+
+// firstRequest returns JA4H of the first of some header sections.
+func firstRequest(heads []byte) string {
+	end := httpwire.HeaderEnd(heads)
+	if end < 0 || !httpwire.LooksLikeRequest(heads) {
+		return ""
+	}
+	return foxio.JA4H(heads[:end])
 }
 
 // opening returns JA4T of a window with the options behind it.

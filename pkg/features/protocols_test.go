@@ -143,6 +143,17 @@ func TestDNSColumns(t *testing.T) {
 	check(t, vector(t, f), map[string]float64{"dn_name_eq_sni": 1, "dn_cname_depth": 0})
 }
 
+func TestATunnelsRowHasTheRequestForIt(t *testing.T) {
+	t.Parallel()
+	f := full12(t)
+	f.Before = flow.AppHTTP
+	f.Half[0].Preamble, f.Half[1].Preamble = []byte("CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\n"), []byte("HTTP/1.1 200 OK\r\n\r\n")
+	r := row(t, f)
+	if r.StartTLS != "http" || r.TLSSNI == "" || r.HTTP == nil || r.HTTP.Requests[0].Target != "a.example:443" || r.HTTP.Responses[0].Status != 200 {
+		t.Errorf("starttls %q, SNI %q, %+v", r.StartTLS, r.TLSSNI, r.HTTP)
+	}
+}
+
 func TestRowOfSSH(t *testing.T) {
 	t.Parallel()
 	lists := []string{"curve25519-sha256", "ssh-ed25519", "aes128-ctr", "aes256-ctr", "hmac-sha2-256", "hmac-sha2-512", "none", "zlib", "", ""}

@@ -203,10 +203,10 @@ func (e *Extractor) answers(d *record.DNS) {
 	}
 }
 
-// setHTTP fills the requests and responses of an HTTP/1 flow.
-func setHTTP(dst *record.Record, f *flow.Flow, old *record.HTTP) {
-	requests := httpwire.ParseRequests(f.Half[flow.ClientToServer].Handshake)
-	responses := httpwire.ParseResponses(f.Half[flow.ServerToClient].Handshake)
+// setHTTP fills the requests and responses of the header sections of both sides.
+func setHTTP(dst *record.Record, client, server []byte, old *record.HTTP) {
+	requests := httpwire.ParseRequests(client)
+	responses := httpwire.ParseResponses(server)
 	if len(requests)+len(responses) == 0 {
 		return
 	}

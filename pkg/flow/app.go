@@ -86,6 +86,7 @@ const (
 	AppX11
 	AppXMPP
 	AppZabbix
+	AppPROXY // the header that a load balancer puts before a connection
 )
 
 var appNames = [...]string{"",
@@ -94,7 +95,7 @@ var appNames = [...]string{"",
 	"kafka", "kerberos", "l2tp", "ldap", "memcached", "modbus", "mongodb", "mqtt", "mysql", "nats", "netbios-dgm", "netbios-ns",
 	"netbios-ssn", "nfs", "nntp", "ntp", "opcua", "openvpn", "pop3", "postgresql", "pptp", "radius", "rdp", "redis", "rmi", "rpc",
 	"rsync", "rtcp", "rtmp", "rtsp", "s7comm", "sip", "smb", "smtp", "snmp", "socks4", "socks5", "ssdp", "stratum", "stun", "syslog",
-	"tds", "teamviewer", "telnet", "tftp", "vnc", "wireguard", "x11", "xmpp", "zabbix",
+	"tds", "teamviewer", "telnet", "tftp", "vnc", "wireguard", "x11", "xmpp", "zabbix", "proxy",
 }
 
 // String returns the name used in records, empty when not recognised.

@@ -113,6 +113,10 @@ type Half struct {
 	// empty unless capture was asked to keep it.
 	Opening []byte
 
+	// Preamble is the HTTP header sections that came before TLS, as a proxy was asked
+	// for a tunnel.
+	Preamble []byte
+
 	// Handshake is what later stages may parse: for TLS the records that are
 	// not application data, with their headers, and tlswire.RecordGap where bytes
 	// are missing; for HTTP/1 the header sections; for SSH the first bytes; for DNS,

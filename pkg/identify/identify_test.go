@@ -68,6 +68,8 @@ var streams = []sample{
 	{"ftp", client, "'auth tls' 0d0a"},
 	{"ftp", client, "'FEAT' 0d0a"},
 	{"git", client, "'0032git-upload-pack /project.git' 00 'host=example.com' 00"},
+	{"proxy", client, "'PROXY TCP4 192.0.2.1 198.51.100.7 40000 443' 0d0a"},
+	{"proxy", client, "0d0a0d0a000d0a515549540a 21 11 000c c0000201 c6336407 9c40 01bb"},
 	{"h2c", client, "'PRI * HTTP/2.0' 0d0a0d0a 'SM' 0d0a0d0a 000000040000000000"},
 	{"iec104", client, "68 04 07 00 00 00"},
 	{"imap", server, "'* OK [CAPABILITY IMAP4rev1] ready' 0d0a"},

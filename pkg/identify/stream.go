@@ -43,6 +43,8 @@ func Stream(b []byte) (flow.App, Sender) {
 		return dnp3(b)
 	case c == 0x05 && socks5(b):
 		return flow.AppSOCKS5, SenderClient
+	case c == '\r' && has(b, "\r\n\r\n\x00\r\nQUIT\n"): // version 2 of the PROXY protocol (section 2.2)
+		return flow.AppPROXY, SenderClient
 	case c == 0x10 && mqtt(b):
 		return flow.AppMQTT, SenderClient
 	case c == 0x10 && tdsLogin(b), c == 0x12 && tdsPrelogin(b):

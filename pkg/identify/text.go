@@ -58,6 +58,10 @@ func prefixed(b []byte) (flow.App, Sender) {
 		if has(b, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n") {
 			return flow.AppH2C, SenderClient
 		}
+		// The PROXY protocol, version 1 (HAProxy, proxy-protocol.txt, section 2.1).
+		if has(b, "PROXY TCP4 ") || has(b, "PROXY TCP6 ") || has(b, "PROXY UNKNOWN") {
+			return flow.AppPROXY, SenderClient
+		}
 	case 'R':
 		if has(b, "RFB ") && len(b) >= 12 && digit(b[4]) && digit(b[6]) && b[7] == '.' && digit(b[10]) && b[11] == '\n' {
 			return flow.AppVNC, SenderUnknown // RFC 6143, section 7.1.1

@@ -56,7 +56,7 @@ func halfOut(h *flow.Half) *trenchv1.Half {
 		ByteCounts: foldCounts(&h.ByteCounts), AppByteCounts: foldCounts(&h.AppByteCounts),
 		TlsRecords: h.TLSRecords, AppRecords: h.AppRecords, AppBytes: h.AppBytes,
 		Alerts: h.Alerts, ChangeCipherSpecs: h.ChangeCipherSpecs,
-		Handshake: h.Handshake, ShortHeaders: h.ShortHeaders, Ttl: uint32(h.TTL), Opening: h.Opening,
+		Handshake: h.Handshake, ShortHeaders: h.ShortHeaders, Ttl: uint32(h.TTL), Opening: h.Opening, Preamble: h.Preamble,
 	}
 	if h.Sizes != [8]uint64{} {
 		m.Sizes = h.Sizes[:]
@@ -186,7 +186,7 @@ func (c *check) halfIn(name string, h *flow.Half, m *trenchv1.Half) {
 		LengthSum: m.LengthSum, LengthSquares: m.LengthSquares, LengthMax: m.LengthMax,
 		TLSRecords: m.TlsRecords, AppRecords: m.AppRecords, AppBytes: m.AppBytes,
 		Alerts: m.Alerts, ChangeCipherSpecs: m.ChangeCipherSpecs,
-		Handshake: m.Handshake, ShortHeaders: m.ShortHeaders, TTL: c.u8("ttl", m.Ttl), Opening: m.Opening,
+		Handshake: m.Handshake, ShortHeaders: m.ShortHeaders, TTL: c.u8("ttl", m.Ttl), Opening: m.Opening, Preamble: m.Preamble,
 	}
 	if c.list(name+".sizes", len(m.Sizes), len(h.Sizes)) > 0 {
 		copy(h.Sizes[:], m.Sizes)

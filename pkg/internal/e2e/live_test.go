@@ -192,7 +192,7 @@ func (f *flows) emit(_ int, x *flow.Flow) error {
 	defer f.mu.Unlock()
 	if f.answers[x.ID.String()] = string(x.Resolution); f.apart { // compared by themselves
 		c := *x
-		c.Resolution, c.ResolutionAge = nil, 0
+		c.Resolution, c.ResolutionAge, c.DNS = nil, 0, flow.DNSContext{}
 		x = &c
 	}
 	f.text[x.ID.String()] += fmt.Sprintf("%+v", *x)

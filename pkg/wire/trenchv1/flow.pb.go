@@ -110,6 +110,7 @@ const (
 	App_APP_X11         App = 77
 	App_APP_XMPP        App = 78
 	App_APP_ZABBIX      App = 79
+	App_APP_PROXY       App = 80
 )
 
 // Enum value maps for App.
@@ -195,6 +196,7 @@ var (
 		77: "APP_X11",
 		78: "APP_XMPP",
 		79: "APP_ZABBIX",
+		80: "APP_PROXY",
 	}
 	App_value = map[string]int32{
 		"APP_UNSPECIFIED": 0,
@@ -277,6 +279,7 @@ var (
 		"APP_X11":         77,
 		"APP_XMPP":        78,
 		"APP_ZABBIX":      79,
+		"APP_PROXY":       80,
 	}
 )
 
@@ -823,6 +826,7 @@ type Half struct {
 	ShortHeaders  uint64 `protobuf:"varint,19,opt,name=short_headers,json=shortHeaders" json:"short_headers,omitempty"` // QUIC: packets with a short header
 	Ttl           uint32 `protobuf:"varint,20,opt,name=ttl" json:"ttl,omitempty"`                                       // time to live, or hop limit, of the first packet
 	Opening       []byte `protobuf:"bytes,21,opt,name=opening" json:"opening,omitempty"`                                // window (2 bytes) and options of the TCP segment with SYN, when asked for
+	Preamble      []byte `protobuf:"bytes,22,opt,name=preamble" json:"preamble,omitempty"`                              // HTTP header sections that came before TLS
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1004,6 +1008,13 @@ func (x *Half) GetOpening() []byte {
 	return nil
 }
 
+func (x *Half) GetPreamble() []byte {
+	if x != nil {
+		return x.Preamble
+	}
+	return nil
+}
+
 var File_trench_v1_flow_proto protoreflect.FileDescriptor
 
 const file_trench_v1_flow_proto_rawDesc = "" +
@@ -1061,7 +1072,7 @@ const file_trench_v1_flow_proto_rawDesc = "" +
 	"\rcontent_types\x18\t \x01(\rR\fcontentTypes\x12\x1a\n" +
 	"\bprograms\x18\n" +
 	" \x01(\rR\bprograms\x12\x16\n" +
-	"\x06server\x18\v \x01(\tR\x06server\"\x87\x05\n" +
+	"\x06server\x18\v \x01(\tR\x06server\"\xa3\x05\n" +
 	"\x04Half\x12\x18\n" +
 	"\apackets\x18\x01 \x01(\x04R\apackets\x12\x14\n" +
 	"\x05bytes\x18\x02 \x01(\x04R\x05bytes\x12\x18\n" +
@@ -1089,7 +1100,8 @@ const file_trench_v1_flow_proto_rawDesc = "" +
 	"\thandshake\x18\x12 \x01(\fR\thandshake\x12#\n" +
 	"\rshort_headers\x18\x13 \x01(\x04R\fshortHeaders\x12\x10\n" +
 	"\x03ttl\x18\x14 \x01(\rR\x03ttl\x12\x18\n" +
-	"\aopening\x18\x15 \x01(\fR\aopening*\xbf\t\n" +
+	"\aopening\x18\x15 \x01(\fR\aopening\x12\x1a\n" +
+	"\bpreamble\x18\x16 \x01(\fR\bpreamble*\xce\t\n" +
 	"\x03App\x12\x13\n" +
 	"\x0fAPP_UNSPECIFIED\x10\x00\x12\v\n" +
 	"\aAPP_TLS\x10\x01\x12\f\n" +
@@ -1183,7 +1195,8 @@ const file_trench_v1_flow_proto_rawDesc = "" +
 	"\aAPP_X11\x10M\x12\f\n" +
 	"\bAPP_XMPP\x10N\x12\x0e\n" +
 	"\n" +
-	"APP_ZABBIX\x10O*\xd2\x01\n" +
+	"APP_ZABBIX\x10O\x12\r\n" +
+	"\tAPP_PROXY\x10P*\xd2\x01\n" +
 	"\tEndReason\x12\x1a\n" +
 	"\x16END_REASON_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eEND_REASON_FIN\x10\x01\x12\x12\n" +
