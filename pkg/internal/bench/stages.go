@@ -28,7 +28,7 @@ func (b *bench) stages() error {
 	}
 	rows := [][]string{{"input", "up to", "CPU ms", "packets/s", "ns/packet", "MB/s", "flows/s", "× bare", "limit"}}
 	for _, in := range b.inputs {
-		var flows [6]uint64
+		flows := make([]uint64, 7)
 		stage := func(i int, last app.Stage, bundle *model.Bundle, write bool) func() error {
 			return func() (err error) {
 				flows[i], err = analyze(in.path, 1, last, bundle, write)
@@ -40,8 +40,9 @@ func (b *bench) stages() error {
 			func() error { return readOnly(in.path) },
 			stage(2, app.StageCapture, nil, false),
 			stage(3, app.StageFeatures, nil, false),
-			stage(4, app.StageScoring, bundle, false),
-			stage(5, app.StageScoring, bundle, true),
+			stage(4, app.StageFeatures, nil, true),
+			stage(5, app.StageScoring, bundle, false),
+			stage(6, app.StageScoring, bundle, true),
 		)
 		if err != nil {
 			return err
@@ -54,19 +55,15 @@ func (b *bench) stages() error {
 		if err != nil {
 			return err
 		}
-		for i, name := range []string{"bare reader (mmap)", "reader", "capture", "features", "scoring", "output (NDJSON)"} {
-			rate, limit := "", ""
+		for i, line := range []struct{ name, limit string }{
+			{"bare reader (mmap)", ""}, {"reader", ""}, {"capture", "≤ 4"}, {"features", ""}, {"features, NDJSON", "≤ 7"}, {"scoring", ""}, {"scoring, NDJSON", "≤ 15"},
+		} {
+			rate := ""
 			if flows[i] > 0 {
 				rate = fmt.Sprintf("%.0f k", float64(flows[i])/cpu[i].Seconds()/1e3)
 			}
-			switch name {
-			case "capture":
-				limit = "≤ 4"
-			case "output (NDJSON)":
-				limit = "≤ 15"
-			}
-			rows = append(rows, []string{in.name, name, fmt.Sprintf("%.1f", float64(cpu[i])/float64(time.Millisecond)), millions(bare.Packets, cpu[i]),
-				perPacket(cpu[i], bare.Packets), fmt.Sprintf("%.0f", float64(info.Size())/cpu[i].Seconds()/1e6), rate, ratio(cpu[i], cpu[0]), limit})
+			rows = append(rows, []string{in.name, line.name, fmt.Sprintf("%.1f", float64(cpu[i])/float64(time.Millisecond)), millions(bare.Packets, cpu[i]),
+				perPacket(cpu[i], bare.Packets), fmt.Sprintf("%.0f", float64(info.Size())/cpu[i].Seconds()/1e6), rate, ratio(cpu[i], cpu[0]), line.limit})
 		}
 	}
 	return b.table(fmt.Sprintf("stages: one core, CPU time, median of %d", b.rounds), rows)
