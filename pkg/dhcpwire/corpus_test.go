@@ -2,7 +2,6 @@ package dhcpwire_test
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"testing"
 
@@ -10,24 +9,18 @@ import (
 
 	"trench/pkg/dhcpwire"
 	"trench/pkg/internal/corpus"
+	"trench/pkg/internal/corpus/traffic"
 	"trench/pkg/packet"
 	"trench/pkg/pcap"
 )
 
-// datagrams calls visit with the UDP payloads of a capture.
+// datagrams calls visit with the UDP packets of a capture that carry something.
 func datagrams(r *pcap.Reader, visit func(v *packet.View)) {
-	d := packet.NewDecoder(packet.DefaultConfig())
-	var block pcap.Block
-	var v packet.View
-	var err error
-	for err == nil {
-		err = r.ReadBlock(&block)
-		for i := range block.Packets {
-			if d.Decode(&v, &block.Packets[i]) == packet.OK && v.Key.Protocol == packet.ProtocolUDP && len(v.Payload) > 0 {
-				visit(&v)
-			}
+	traffic.Packets(r, func(_ int, v *packet.View) {
+		if v.Key.Protocol == packet.ProtocolUDP && len(v.Payload) > 0 {
+			visit(v)
 		}
-	}
+	})
 }
 
 // What goes to and from the ports of DHCP looks like a message, can be read, and
@@ -62,18 +55,8 @@ func TestRecognisesMessagesByContent(t *testing.T) {
 // messages returns a line for each message of a capture.
 func messages(t *testing.T, path string) (lines []string) {
 	t.Helper()
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	r, err := pcap.NewReader(f, path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
 	var m dhcpwire.Message
-	datagrams(r, func(v *packet.View) {
+	add := func(v *packet.View) {
 		if !dhcpwire.LooksLikeMessage(v.Payload) || !m.Parse(v.Payload) {
 			return
 		}
@@ -86,6 +69,10 @@ func messages(t *testing.T, path string) (lines []string) {
 			address = m.RequestedAddr.String()
 		}
 		lines = append(lines, fmt.Sprintf("%d %x %s %q %q %v", m.Type, id, address, m.HostName, m.VendorClass, m.ParameterRequest))
+	}
+	corpus.Captures(t, path, func(_ string, r *pcap.Reader) bool {
+		datagrams(r, add)
+		return true
 	})
 	return lines
 }

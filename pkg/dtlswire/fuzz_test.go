@@ -17,7 +17,7 @@ func FuzzRecords(f *testing.F) {
 	f.Add(kept(sent(22, 0x0100, 0, part(1, 0, body, 0, 60)...), sent(26, v12, 0, 0, 0)))
 	f.Fuzz(func(t *testing.T, in []byte) {
 		var r dtlswire.Reassembler
-		row, d := r.Records(nil, in)
+		row, incomplete := r.Records(nil, in)
 		if len(row) > len(in) {
 			t.Errorf("a row of %d bytes from %d", len(row), len(in))
 		}
@@ -27,11 +27,8 @@ func FuzzRecords(f *testing.F) {
 			}
 			rest = rest[5+int(binary.BigEndian.Uint16(rest[3:])):]
 		}
-		if d.Messages+d.Retransmissions > d.Fragments || d.HelloVerifyRequests > d.Messages || d.CookieLen > 255 {
-			t.Errorf("counts do not fit: %+v", d)
-		}
 		_, missing := read(row)
-		if missing > 0 && !d.Incomplete {
+		if missing > 0 && !incomplete {
 			t.Errorf("%d bytes are missing and the direction is said to be complete", missing)
 		}
 		for rest := in; len(rest) > 2; {

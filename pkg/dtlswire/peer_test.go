@@ -179,24 +179,21 @@ func TestOpenSSL(t *testing.T) {
 			t.Parallel()
 			client, server := handshake(t, c.lose, path, c.option)
 			var r dtlswire.Reassembler
-			row, d := r.Records(nil, client)
+			row, incomplete := r.Records(nil, client)
 			if want := []string{"1", "1", "16", "ccs", "finished"}; !slices.Equal(kinds(row)[:min(5, len(kinds(row)))], want) {
 				t.Errorf("client: got %q, want %q", kinds(row), want)
 			}
-			if d.Incomplete || d.CookieLen < 1 || d.Messages != 3 || d.RecordVersion != c.version {
-				t.Errorf("client: got %+v", d)
+			var h tlswire.Handshake
+			if h.ParseDTLS(row, nil); incomplete || !h.SecondHello || h.Second.CookieLen < 1 {
+				t.Errorf("client: incomplete %v, a cookie of %d bytes", incomplete, h.Second.CookieLen)
 			}
-			row, d = r.Records(nil, server)
+			row, incomplete = r.Records(nil, server)
 			if want := []string{"3", "2", "11", "12", "14", "4", "ccs", "finished"}; !slices.Equal(kinds(row)[:min(8, len(kinds(row)))], want) {
 				t.Errorf("server: got %q, want %q", kinds(row), want)
 			}
-			if d.Incomplete || d.HelloVerifyRequests != 1 || d.Messages != 6 || d.Fragments < 8 || d.RecordVersion != c.version {
-				t.Errorf("server: got %+v", d)
+			if incomplete {
+				t.Error("server: incomplete")
 			}
-			if c.lose > 0 && d.Retransmissions == 0 {
-				t.Errorf("server: no retransmission after a loss: %+v", d)
-			}
-			var h tlswire.Handshake
 			h.ParseDTLS(nil, row)
 			if len(h.Certificates) != 1 || !bytes.Equal(h.Certificates[0], der) || h.Server.Version != c.version || !h.ServerFinished {
 				t.Errorf("server: version %#04x, %d certificates, finished %v", h.Server.Version, len(h.Certificates), h.ServerFinished)

@@ -4,7 +4,6 @@ import "encoding/binary"
 
 const (
 	fragmentHeaderLen = 12
-	messageHeaderLen  = 4
 	// maxPlaintext is the most that a record of TLS holds (RFC 8446 section 5.1).
 	maxPlaintext = 1 << 14
 	// maxFragments bounds the fragments, and maxOthers the other records, of one
@@ -13,31 +12,13 @@ const (
 	maxOthers    = 256
 )
 
-// Types of handshake messages that are looked into.
-const (
-	messageClientHello        = 1
-	messageHelloVerifyRequest = 3
-)
-
-// Direction says what one direction of a connection showed of DTLS itself.
-type Direction struct {
-	Messages            int    // whole handshake messages in clear
-	Fragments           int    // of such messages; a whole message is one
-	Retransmissions     int    // fragments that brought nothing new
-	HelloVerifyRequests int    // whole ones
-	CookieLen           int    // bytes of the cookie in the last ClientHello, -1 without one
-	Encrypted           int    // records of a later epoch, with connection id, or of DTLS 1.3
-	RecordVersion       uint16 // of the last record with a version, 0 without one
-	Incomplete          bool   // a message, a part of it or the ChangeCipherSpec is missing, or a record is cut or broken
-}
-
 // Reassembler turns datagrams into TLS records. The zero value is ready; it
 // keeps its memory from one use to the next.
 type Reassembler struct {
 	in        []byte // the datagrams, while Records runs
 	fragments []fragment
 	others    []other
-	d         Direction
+	missing   bool // a message, a part of it or the ChangeCipherSpec, or a record is cut or broken
 }
 
 // fragment is one fragment of a handshake message in clear.
@@ -83,20 +64,21 @@ func uint24(b []byte) int { return int(b[0])<<16 | int(b[1])<<8 | int(b[2]) }
 //     Finished, and the alerts
 //
 // Application data, heartbeats and the records that only DTLS 1.3 has are left
-// out. The row is never longer than the datagrams.
-func (r *Reassembler) Records(dst, datagrams []byte) (records []byte, d Direction) {
+// out. The row is never longer than the datagrams. It is incomplete when a message,
+// a part of one or the ChangeCipherSpec is missing, or a record is cut or broken.
+func (r *Reassembler) Records(dst, datagrams []byte) (records []byte, incomplete bool) {
 	r.in = datagrams
 	r.fragments, r.others = r.fragments[:0], r.others[:0]
-	r.d = Direction{CookieLen: -1}
+	r.missing = false
 	for at := 0; at < len(datagrams); {
 		if len(datagrams)-at < 2 {
-			r.d.Incomplete = true
+			r.missing = true
 			break
 		}
 		n := int(binary.BigEndian.Uint16(datagrams[at:]))
 		at += 2
 		if n > len(datagrams)-at {
-			r.d.Incomplete = true
+			r.missing = true
 			n = len(datagrams) - at
 		}
 		r.datagram(at, n)
@@ -105,7 +87,7 @@ func (r *Reassembler) Records(dst, datagrams []byte) (records []byte, d Directio
 	dst = r.messages(dst)
 	dst = r.rest(dst)
 	r.in = nil
-	return dst, r.d
+	return dst, r.missing
 }
 
 // datagram notes what is in the n bytes at at.
@@ -114,14 +96,11 @@ func (r *Reassembler) datagram(at, n int) {
 	for len(rs.b) > 0 {
 		rec, ok := rs.next()
 		if !ok {
-			r.d.Incomplete = true
+			r.missing = true
 			return
 		}
 		if len(rec.body) < rec.bodyLen {
-			r.d.Incomplete = true
-		}
-		if rec.version != 0 {
-			r.d.RecordVersion = rec.version
+			r.missing = true
 		}
 		r.record(&rec, at+n-len(rs.b)-len(rec.body))
 	}
@@ -130,9 +109,6 @@ func (r *Reassembler) datagram(at, n int) {
 // record notes one record, whose body is at at.
 func (r *Reassembler) record(rec *record, at int) {
 	encrypted := rec.epoch != 0 || rec.typ == RecordCID || rec.version == 0
-	if encrypted {
-		r.d.Encrypted++
-	}
 	typ := rec.typ
 	switch typ {
 	case RecordHandshake:
@@ -151,7 +127,7 @@ func (r *Reassembler) record(rec *record, at int) {
 		return
 	}
 	if len(r.others) == maxOthers {
-		r.d.Incomplete = true
+		r.missing = true
 		return
 	}
 	r.others = append(r.others, other{typ: typ, encrypted: encrypted, at: at, n: len(rec.body)})
@@ -162,19 +138,18 @@ func (r *Reassembler) handshake(b []byte, at int) {
 	for len(b) > 0 {
 		f, ok := fragmentHeader(b)
 		if !ok || len(r.fragments) == maxFragments {
-			r.d.Incomplete = true
+			r.missing = true
 			return
 		}
 		b, at = b[fragmentHeaderLen:], at+fragmentHeaderLen
 		next := f.n
 		f.at = at
 		if f.n > len(b) || f.off+f.n > f.length { // cut, or broken
-			r.d.Incomplete = true
+			r.missing = true
 			next = min(f.n, len(b))
 			f.n = min(next, f.length-f.off)
 		}
 		if f.n >= 0 {
-			r.d.Fragments++
 			r.fragments = append(r.fragments, f)
 		}
 		b, at = b[next:], at+next

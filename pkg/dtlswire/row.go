@@ -21,15 +21,11 @@ func (r *Reassembler) messages(dst []byte) []byte {
 		m, whole := r.settle(rest[:n])
 		rest = rest[n:]
 		if int(seq) != expected || !whole {
-			r.d.Incomplete = true
+			r.missing = true
 		}
 		expected = int(seq) + 1
 		switch {
 		case whole:
-			r.d.Messages++
-			if m[0].typ == messageHelloVerifyRequest {
-				r.d.HelloVerifyRequests++
-			}
 			dst = r.message(dst, m)
 		case cut == nil && len(m) > 0:
 			cut = m
@@ -53,15 +49,13 @@ func (r *Reassembler) settle(fs []fragment) (pieces []fragment, whole bool) {
 		end := f.off + f.n
 		switch {
 		case f.typ != first.typ || f.length != first.length:
-			r.d.Incomplete = true
+			r.missing = true
 		case f.off > have: // a gap, and so it is for all that follow
 		case end > have || len(pieces) == 0:
 			pieces = append(pieces, fragment{
 				typ: f.typ, seq: f.seq, length: f.length, off: have, n: end - have, at: f.at + have - f.off,
 			})
 			have = end
-		default:
-			r.d.Retransmissions++
 		}
 	}
 	return pieces, len(pieces) > 0 && have == first.length
@@ -69,7 +63,6 @@ func (r *Reassembler) settle(fs []fragment) (pieces []fragment, whole bool) {
 
 // message appends one message, in as many records as it needs.
 func (r *Reassembler) message(dst []byte, pieces []fragment) []byte {
-	first := len(dst) + tlsHeaderLen
 	dst, body := beginRecord(dst, RecordHandshake)
 	n := pieces[0].length
 	dst = append(dst, pieces[0].typ, byte(n>>16), byte(n>>8), byte(n))
@@ -85,21 +78,7 @@ func (r *Reassembler) message(dst []byte, pieces []fragment) []byte {
 		}
 	}
 	endRecord(dst, body)
-	if pieces[0].typ == messageClientHello {
-		r.cookie(dst[first+messageHeaderLen:])
-	}
 	return dst
-}
-
-// cookie notes the length of a ClientHello's cookie.
-func (r *Reassembler) cookie(hello []byte) {
-	const sessionAt = 2 + 32 // version, random
-	if len(hello) <= sessionAt {
-		return
-	}
-	if at := sessionAt + 1 + int(hello[sessionAt]); at < len(hello) {
-		r.d.CookieLen = int(hello[at])
-	}
 }
 
 // rest appends the records that hold no message in clear. What is encrypted is
@@ -109,7 +88,7 @@ func (r *Reassembler) rest(dst []byte) []byte {
 	i := slices.IndexFunc(r.others, func(o other) bool { return o.typ == RecordChangeCipherSpec && !o.encrypted })
 	if i < 0 {
 		if slices.ContainsFunc(r.others, func(o other) bool { return o.encrypted }) {
-			r.d.Incomplete = true
+			r.missing = true
 		}
 		return dst
 	}
@@ -135,8 +114,6 @@ func (r *Reassembler) copy(dst []byte, o other) []byte {
 	endRecord(dst, body)
 	return dst
 }
-
-const tlsHeaderLen = 5
 
 // beginRecord appends the header of a record that endRecord gives its length.
 func beginRecord(dst []byte, typ uint8) (_ []byte, body int) {

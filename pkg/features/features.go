@@ -225,9 +225,9 @@ type dtlsRows struct {
 func (d *dtlsRows) read(client, server []byte) {
 	d.incomplete = false
 	for i, datagrams := range [][]byte{client, server} {
-		var facts dtlswire.Direction
-		d.rows[i], facts = d.reassembler.Records(d.rows[i][:0], datagrams)
-		d.incomplete = d.incomplete || facts.Incomplete
+		var incomplete bool
+		d.rows[i], incomplete = d.reassembler.Records(d.rows[i][:0], datagrams)
+		d.incomplete = d.incomplete || incomplete
 	}
 }
 

@@ -3,9 +3,7 @@ package identify_test
 import (
 	"encoding/binary"
 	"net/netip"
-	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 
@@ -16,6 +14,7 @@ import (
 	"trench/pkg/httpwire"
 	"trench/pkg/identify"
 	"trench/pkg/internal/corpus"
+	"trench/pkg/internal/corpus/traffic"
 	"trench/pkg/packet"
 	"trench/pkg/pcap"
 	"trench/pkg/tlswire"
@@ -44,7 +43,7 @@ func (c *conversation) add(v *packet.View) {
 		}
 		return
 	}
-	if v.Flags&2 != 0 {
+	if v.Flags&packet.SYN != 0 {
 		c.begun[side], c.next[side] = true, v.Seq+1
 		return
 	}
@@ -93,37 +92,22 @@ func datagramName(b []byte) string {
 	return p.String()
 }
 
-// conversations names every flow of a capture.
-func conversations(r *pcap.Reader) map[flow.Key]*conversation {
+// follow visits the packets of a capture that have a payload or open a connection, with
+// what is known of their flows by then.
+func follow(r *pcap.Reader, visit func(v *packet.View, c *conversation)) {
 	flows := map[flow.Key]*conversation{}
-	walk(r, func(v *packet.View) {
+	traffic.Packets(r, func(_ int, v *packet.View) {
+		if v.Key.Protocol != packet.ProtocolTCP && v.Key.Protocol != packet.ProtocolUDP || len(v.Payload) == 0 && v.Flags&packet.SYN == 0 {
+			return
+		}
 		c := flows[v.Key]
 		if c == nil {
 			c = &conversation{}
 			flows[v.Key] = c
 		}
 		c.add(v)
+		visit(v, c)
 	})
-	return flows
-}
-
-// walk visits the packets of a capture that have a payload or open a connection.
-func walk(r *pcap.Reader, visit func(v *packet.View)) {
-	d := packet.NewDecoder(packet.DefaultConfig())
-	var block pcap.Block
-	var v packet.View
-	for {
-		err := r.ReadBlock(&block)
-		for i := range block.Packets {
-			if d.Decode(&v, &block.Packets[i]) == packet.OK && (v.Key.Protocol == packet.ProtocolTCP || v.Key.Protocol == packet.ProtocolUDP) &&
-				(len(v.Payload) > 0 || v.Flags&2 != 0) {
-				visit(&v)
-			}
-		}
-		if err != nil {
-			return
-		}
-	}
 }
 
 // ciphertext counts probes of what is encrypted, and those that got a name.
@@ -147,14 +131,8 @@ func TestCiphertextIsNotNamed(t *testing.T) {
 	t.Parallel()
 	var c ciphertext
 	corpus.Captures(t, filepath.Join(corpus.Dir(t), "benign"), func(_ string, r *pcap.Reader) bool {
-		flows := map[flow.Key]*conversation{}
-		walk(r, func(v *packet.View) {
-			f := flows[v.Key]
-			if f == nil {
-				f = &conversation{}
-				flows[v.Key] = f
-			}
-			switch f.add(v); {
+		follow(r, func(v *packet.View, f *conversation) {
+			switch {
 			case f.name == "quic" && v.Payload[0]&0xc0 == 0x40:
 				c.probe(t, v.Payload[9:])
 				if p, _ := identify.Datagram(v.Payload); p != flow.AppUnknown {
@@ -173,8 +151,6 @@ func TestCiphertextIsNotNamed(t *testing.T) {
 	}
 }
 
-var ndpiFlow = regexp.MustCompile(`^\t\d+\t(TCP|UDP) (\S+) <?->? (\S+) (?:\[VLAN: \d+\])?\[proto: (?:GTP:)?([\d.]+)/([^\]]+)\]`)
-
 // ndpiNames gives the names of flows that nDPI names, as name by nDPI, space, name
 // here. The flows that nDPI names by their server's address or
 // by what was in the flow later on are left out, as are TLS, QUIC, DNS and HTTP.
@@ -185,32 +161,18 @@ var ndpiNames = map[string]int{
 
 func TestNDPI(t *testing.T) {
 	t.Parallel()
-	root := corpus.Dir(t)
-	outs, err := filepath.Glob(filepath.Join(root, "golden/ndpi/default/*.out"))
-	if err != nil || len(outs) == 0 {
-		t.Fatal("no golden files", err)
-	}
 	got := map[string]int{}
-	for _, out := range outs {
-		name := strings.TrimSuffix(filepath.Base(out), ".out")
-		flows := ndpiCapture(t, root, name)
-		text, err := os.ReadFile(out)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for line := range strings.Lines(string(text)) {
-			m := ndpiFlow.FindStringSubmatch(line)
-			if m == nil {
-				continue
+	for capture, flows := range corpus.NDPI(t) {
+		names := map[string]*conversation{}
+		corpus.Captures(t, capture, func(_ string, r *pcap.Reader) bool {
+			follow(r, func(v *packet.View, c *conversation) { names[ends(v.Key.Ends())] = c })
+			return true
+		})
+		for _, f := range flows {
+			if c := names[ends(f.Way.Src, f.Way.Dst)]; c != nil {
+				want, _, _ := strings.Cut(f.Protocol, ".")
+				got[want+" "+c.name]++
 			}
-			a, aerr := netip.ParseAddrPort(m[2])
-			b, berr := netip.ParseAddrPort(m[3])
-			c := flows[ends(a, b)]
-			if aerr != nil || berr != nil || c == nil {
-				continue
-			}
-			want, _, _ := strings.Cut(m[5], ".")
-			got[want+" "+c.name]++
 		}
 	}
 	for pair, n := range got {
@@ -229,30 +191,6 @@ func TestNDPI(t *testing.T) {
 	if d := cmp.Diff(ndpiNames, got); d != "" {
 		t.Error(d)
 	}
-}
-
-// ndpiCapture names the flows of one of nDPI's captures.
-func ndpiCapture(t *testing.T, root, name string) map[string]*conversation {
-	for _, dir := range []string{"protocol-tests", "benign"} {
-		path := filepath.Join(root, dir, "nDPI", name)
-		f, err := os.Open(path)
-		if err != nil {
-			continue
-		}
-		defer f.Close()
-		r, err := pcap.NewReader(f, path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer r.Close()
-		out := map[string]*conversation{}
-		for k, c := range conversations(r) {
-			out[ends(k.Ends())] = c
-		}
-		return out
-	}
-	t.Errorf("no capture for %s", name)
-	return nil
 }
 
 func cut(b []byte) []byte { return b[:min(len(b), 40)] }

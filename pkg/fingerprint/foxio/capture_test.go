@@ -2,155 +2,75 @@ package foxio_test
 
 import (
 	"bytes"
-	"cmp"
-	"errors"
-	"io"
-	"net/netip"
-	"os"
 	"regexp"
-	"slices"
 	"strconv"
 	"testing"
-
-	"github.com/google/gopacket"
-	"github.com/google/gopacket/layers"
 
 	"trench/pkg/certificate"
 	"trench/pkg/fingerprint/foxio"
 	"trench/pkg/httpwire"
+	"trench/pkg/internal/corpus"
+	"trench/pkg/internal/corpus/traffic"
+	"trench/pkg/packet"
 	"trench/pkg/pcap"
 	"trench/pkg/tlswire"
 )
 
-// The golden tests read captures with a plain reassembly of their own, so that
-// they judge the fingerprints alone.
-
-type endpoints struct{ src, dst netip.AddrPort }
-
-func (e endpoints) reverse() endpoints { return endpoints{e.dst, e.src} }
-
-// frame is the innermost TCP or UDP packet of one captured packet.
+// frame is what one captured packet shows.
 type frame struct {
-	ends   endpoints
-	tcp    *layers.TCP
-	udp    []byte // payload
-	quoted bool   // by an ICMP error: it was not sent here
+	way  corpus.Way
+	ja4t string // or JA4TS; of TCP alone
+	syn  bool
+	udp  []byte // payload
 }
 
 type capture struct {
-	frames     []frame // [0] is frame 1
-	directions map[endpoints]*direction
+	frames  map[int]frame // by number, from 1
+	syns    map[corpus.Way]frame
+	streams map[corpus.Way][]byte
 }
-
-// direction is one direction of a TCP connection.
-type direction struct {
-	syn      *layers.TCP // the first one
-	first    uint32      // sequence number that offsets count from
-	segments []segment
-}
-
-type segment struct {
-	off  int
-	data []byte
-}
-
-const keptPerDirection = 1 << 20
 
 func readCapture(t *testing.T, path string) capture {
 	t.Helper()
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	r, err := pcap.NewReader(f, path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	c := capture{directions: map[endpoints]*direction{}}
-	for block := (pcap.Block{}); ; {
-		if err := r.ReadBlock(&block); errors.Is(err, io.EOF) {
-			return c
-		} else if err != nil {
-			t.Logf("%s: %v", path, err)
-			return c
-		}
-		for _, p := range block.Packets {
-			fr := decode(bytes.Clone(p.Data), layers.LinkType(p.Link))
-			c.frames = append(c.frames, fr)
-			if fr.tcp == nil || fr.quoted {
-				continue
+	c := capture{frames: map[int]frame{}, syns: map[corpus.Way]frame{}, streams: traffic.Streams(t, path)}
+	corpus.Captures(t, path, func(_ string, r *pcap.Reader) bool {
+		traffic.Packets(r, func(number int, v *packet.View) {
+			if v.Key.Protocol == packet.ProtocolICMP {
+				c.frames[number] = quoted(v)
+				return
 			}
-			d := c.directions[fr.ends]
-			if d == nil {
-				d = &direction{first: fr.tcp.Seq}
-				c.directions[fr.ends] = d
+			f := newFrame(v)
+			c.frames[number] = f
+			if _, seen := c.syns[f.way]; f.syn && !seen {
+				c.syns[f.way] = f
 			}
-			d.add(fr.tcp)
-		}
-	}
+		})
+		return true
+	})
+	return c
 }
 
-func decode(data []byte, outer gopacket.Decoder) frame {
-	var f frame
-	var src, dst netip.Addr
-	for _, l := range gopacket.NewPacket(data, outer, gopacket.NoCopy).Layers() {
-		switch l := l.(type) {
-		case *layers.IPv4:
-			src, _ = netip.AddrFromSlice(l.SrcIP)
-			dst, _ = netip.AddrFromSlice(l.DstIP)
-		case *layers.IPv6:
-			src, _ = netip.AddrFromSlice(l.SrcIP)
-			dst, _ = netip.AddrFromSlice(l.DstIP)
-		case *layers.TCP:
-			f.tcp = l
-			f.ends = endpoints{netip.AddrPortFrom(src, uint16(l.SrcPort)), netip.AddrPortFrom(dst, uint16(l.DstPort))}
-		case *layers.ICMPv4:
-			f = decode(l.Payload, layers.LayerTypeIPv4)
-			f.quoted = true
-			return f
-		case *layers.UDP:
-			f.udp = l.Payload
-			f.ends = endpoints{netip.AddrPortFrom(src, uint16(l.SrcPort)), netip.AddrPortFrom(dst, uint16(l.DstPort))}
-		}
+func newFrame(v *packet.View) frame {
+	f := frame{way: traffic.Way(v)}
+	switch v.Key.Protocol {
+	case packet.ProtocolTCP:
+		f.ja4t, f.syn = foxio.JA4T(v.Window, v.TCPOptions()), v.Flags&packet.SYN != 0
+	case packet.ProtocolUDP:
+		f.udp = bytes.Clone(v.Payload)
 	}
 	return f
 }
 
-func (d *direction) add(tcp *layers.TCP) {
-	if tcp.SYN {
-		if d.syn != nil {
-			return
-		}
-		d.syn, d.first = tcp, tcp.Seq+1
+// quoted is what the packet shows that an ICMP error quotes.
+func quoted(v *packet.View) frame {
+	const icmpHeaderLen = 8
+	var inner packet.View
+	head := v.IP[int(v.IP[0]&15)*4:]
+	q := pcap.Packet{Data: head[min(icmpHeaderLen, len(head)):], Link: pcap.LinkIPv4}
+	if packet.NewDecoder(packet.DefaultConfig()).Decode(&inner, &q) != packet.OK {
+		return frame{}
 	}
-	if off := int(int32(tcp.Seq - d.first)); len(tcp.Payload) > 0 && off >= 0 && off < keptPerDirection {
-		d.segments = append(d.segments, segment{off, tcp.Payload})
-	}
-}
-
-// stream returns the payload up to the first gap.
-func (d *direction) stream() []byte {
-	if d == nil {
-		return nil
-	}
-	slices.SortStableFunc(d.segments, func(a, b segment) int { return cmp.Compare(a.off, b.off) })
-	var out []byte
-	for _, s := range d.segments {
-		if s.off > len(out) {
-			break
-		}
-		if known := len(out) - s.off; known < len(s.data) {
-			out = append(out, s.data[known:]...)
-		}
-	}
-	return out
-}
-
-// tcpPrint is JA4T or JA4TS of one packet.
-func tcpPrint(tcp *layers.TCP) string {
-	return foxio.JA4T(tcp.Window, tcp.Contents[20:])
+	return newFrame(&inner)
 }
 
 var contentLength = regexp.MustCompile(`(?i)\ncontent-length: *(\d+)`)

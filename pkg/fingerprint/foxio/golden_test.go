@@ -1,12 +1,10 @@
 package foxio_test
 
 import (
-	"encoding/csv"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -30,11 +28,11 @@ type values struct{ ja4t, ja4ts, ja4s, ja4x, ja4h []string }
 // wanted is what a reference says of a capture: by the direction that the
 // bytes took, in the order of the capture.
 type wanted struct {
-	streams map[endpoints]*values
+	streams map[corpus.Way]*values
 	frames  map[int]*values
 }
 
-func (w wanted) of(e endpoints) *values {
+func (w wanted) of(e corpus.Way) *values {
 	if w.streams[e] == nil {
 		w.streams[e] = &values{}
 	}
@@ -99,7 +97,6 @@ var withSecrets = []string{"http2-with-cookies.pcapng", "chrome-cloudflare-quic-
 
 func TestFingerprintsAgreeWithTheirAuthors(t *testing.T) {
 	t.Parallel()
-	root := corpus.Dir(t)
 	for _, ref := range []struct {
 		name string
 		read func(t *testing.T, raw []byte) wanted
@@ -113,29 +110,25 @@ func TestFingerprintsAgreeWithTheirAuthors(t *testing.T) {
 		t.Run(ref.name, func(t *testing.T) {
 			t.Parallel()
 			var ja4t, ja4ts, ja4s, ja4x, ja4h tally
-			for expected, path := range captures(t, root, "golden/ja4/"+ref.name+"/") {
-				raw, err := os.ReadFile(filepath.Join(root, expected))
-				if err != nil {
-					t.Fatal(err)
-				}
+			for path, raw := range corpus.JA4(t, ref.name) {
 				want := ref.read(t, raw)
-				c := readCapture(t, filepath.Join(root, path))
+				c := readCapture(t, path)
 				name := filepath.Base(path)
 				for _, n := range slices.Sorted(maps.Keys(want.frames)) {
 					v := want.frames[n]
 					where := fmt.Sprintf("%s frame %d", name, n)
-					f := c.frames[n-1]
+					f := c.frames[n]
 					switch {
-					case f.tcp != nil:
-						if !f.tcp.SYN {
+					case f.ja4t != "":
+						if !f.syn {
 							// At a reset it repeats the JA4TS of before.
 							ja4ts.hidden += len(v.ja4ts)
 							v.ja4ts = nil
 						}
-						got := []string{tcpPrint(f.tcp)}
+						got := []string{f.ja4t}
 						ja4t.compare(t, where, got, v.ja4t)
 						ja4ts.compare(t, where, got, v.ja4ts)
-						w := want.of(f.ends)
+						w := want.of(f.way)
 						w.ja4s, w.ja4x, w.ja4h = append(w.ja4s, v.ja4s...), append(w.ja4x, v.ja4x...), append(w.ja4h, v.ja4h...)
 					case f.udp != nil:
 						ja4h.compare(t, where, []string{foxio.JA4H(f.udp)}, v.ja4h)
@@ -144,17 +137,16 @@ func TestFingerprintsAgreeWithTheirAuthors(t *testing.T) {
 					}
 				}
 				for e, v := range want.streams {
-					where := fmt.Sprintf("%s %v to %v", name, e.src, e.dst)
-					d := c.directions[e]
-					if d != nil && d.syn != nil {
-						ja4t.compare(t, where, []string{tcpPrint(d.syn)}, v.ja4t)
+					where := fmt.Sprintf("%s %v to %v", name, e.Src, e.Dst)
+					if f, ok := c.syns[e]; ok {
+						ja4t.compare(t, where, []string{f.ja4t}, v.ja4t)
 					}
-					servers, certificates := serverPrints(t, d.stream())
+					servers, certificates := serverPrints(t, c.streams[e])
 					ja4s.compare(t, where, servers, v.ja4s)
 					ja4x.compare(t, where, certificates, v.ja4x)
-					requests := requestPrints(d.stream())
+					requests := requestPrints(c.streams[e])
 					if len(requests) == 0 { // python names the ends by the first packet
-						requests = requestPrints(c.directions[e.reverse()].stream())
+						requests = requestPrints(c.streams[e.Reverse()])
 					}
 					ja4h.compare(t, where, requests, v.ja4h)
 				}
@@ -170,27 +162,6 @@ func TestFingerprintsAgreeWithTheirAuthors(t *testing.T) {
 			}
 		})
 	}
-}
-
-// captures yields the expectations below a folder, and the capture of each.
-func captures(t *testing.T, root, folder string) map[string]string {
-	t.Helper()
-	f, err := os.Open(filepath.Join(root, "golden/map.csv"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	rows, err := csv.NewReader(f).ReadAll()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out := map[string]string{}
-	for _, row := range rows[1:] { // source, expected, pcap, what
-		if strings.HasPrefix(row[1], folder) && row[2] != "" {
-			out[row[1]] = row[2]
-		}
-	}
-	return out
 }
 
 // overTCP leaves out what was seen in QUIC and HTTP/2, which the references
@@ -209,25 +180,21 @@ var http2 = regexp.MustCompile(`^[a-z]{2}[23]0[cn][rn]\d\d`)
 
 func readRust(t *testing.T, raw []byte) wanted {
 	t.Helper()
-	_, body, _ := strings.Cut(strings.TrimPrefix(string(raw), "---\n"), "\n---\n")
 	var snaps []struct {
-		Src, Dst string
-		SrcPort  uint16 `yaml:"src_port"`
-		DstPort  uint16 `yaml:"dst_port"`
-		JA4T     string
-		JA4S     string
-		Certs    []struct {
+		corpus.JA4Ends `yaml:",inline"`
+		JA4T, JA4S     string
+		Certs          []struct {
 			X509 []struct{ JA4X string }
 		} `yaml:"tls_certs"`
 		HTTP []struct{ JA4H string }
 	}
-	if err := yaml.Unmarshal([]byte(body), &snaps); err != nil {
+	if err := yaml.Unmarshal(raw, &snaps); err != nil {
 		t.Fatal(err)
 	}
-	w := wanted{streams: map[endpoints]*values{}}
+	w := wanted{streams: map[corpus.Way]*values{}}
 	for _, s := range snaps {
-		e := endpoints{end(t, s.Src, s.SrcPort), end(t, s.Dst, s.DstPort)}
-		client, server := w.of(e), w.of(e.reverse())
+		e := s.Way()
+		client, server := w.of(e), w.of(e.Reverse())
 		if s.JA4T != "" {
 			client.ja4t = append(client.ja4t, s.JA4T)
 		}
@@ -252,21 +219,25 @@ func readPython(t *testing.T, raw []byte) wanted {
 	if err := json.Unmarshal(raw, &rows); err != nil {
 		t.Fatal(err)
 	}
-	w := wanted{streams: map[endpoints]*values{}}
+	w := wanted{streams: map[corpus.Way]*values{}}
 	for _, row := range rows {
 		text := func(name string) string { s, _ := row[name].(string); return s }
 		if text("src") == "" {
 			continue
 		}
-		port := func(name string) uint16 {
-			n, err := strconv.ParseUint(text(name), 10, 16)
+		end := func(addr, port string) netip.AddrPort {
+			a, err := netip.ParseAddr(text(addr))
 			if err != nil {
 				t.Fatal(err)
 			}
-			return uint16(n)
+			p, err := strconv.ParseUint(text(port), 10, 16)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return netip.AddrPortFrom(a, uint16(p))
 		}
-		e := endpoints{end(t, text("src"), port("srcport")), end(t, text("dst"), port("dstport"))}
-		client, server := w.of(e), w.of(e.reverse())
+		e := corpus.Way{Src: end("src", "srcport"), Dst: end("dst", "dstport")}
+		client, server := w.of(e), w.of(e.Reverse())
 		if v := text("JA4S"); v != "" {
 			server.ja4s = append(server.ja4s, overTCP([]string{v})...)
 		}
@@ -290,7 +261,7 @@ func readWireshark(t *testing.T, raw []byte) wanted {
 	if err := json.Unmarshal(raw, &rows); err != nil {
 		t.Fatal(err)
 	}
-	w := wanted{streams: map[endpoints]*values{}, frames: map[int]*values{}}
+	w := wanted{streams: map[corpus.Way]*values{}, frames: map[int]*values{}}
 	for _, row := range rows {
 		l := row.Source.Layers
 		n, err := strconv.Atoi(l["frame.number"][0])
@@ -303,13 +274,4 @@ func readWireshark(t *testing.T, raw []byte) wanted {
 		}
 	}
 	return w
-}
-
-func end(t *testing.T, addr string, port uint16) netip.AddrPort {
-	t.Helper()
-	a, err := netip.ParseAddr(addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return netip.AddrPortFrom(a, port)
 }

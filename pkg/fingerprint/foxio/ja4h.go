@@ -7,6 +7,8 @@ import (
 	"encoding/hex"
 	"slices"
 	"strings"
+
+	"trench/pkg/fingerprint/internal/ja4text"
 )
 
 // scratchCookies is how many cookies are sorted without memory of their own;
@@ -28,10 +30,10 @@ func JA4H(head []byte) string {
 	out := appendMethod(buf[:0], line)
 	out = appendHTTPVersion(out, line)
 	out = append(out, flag(r.hasCookie, 'c'), flag(r.hasReferer, 'r'))
-	out = appendCount(out, r.count)
+	out = ja4text.AppendCount(out, r.count)
 	out = appendLanguage(out, r.language)
 	out = append(out, '_')
-	out = appendHash(out, r.names)
+	out = ja4text.AppendHash(out, r.names)
 	out = append(out, '_')
 	out = appendCookies(out, r.cookies, false)
 	out = append(out, '_')
@@ -114,7 +116,7 @@ func (c cookie) compare(d cookie) int {
 // Those are often longer than any scratch, so they are not joined in memory.
 func appendCookies(b []byte, cookies []cookie, pairs bool) []byte {
 	if len(cookies) == 0 {
-		return append(b, emptyHash...)
+		return append(b, ja4text.EmptyHash...)
 	}
 	h := sha256.New()
 	for i, c := range cookies {
@@ -128,7 +130,7 @@ func appendCookies(b []byte, cookies []cookie, pairs bool) []byte {
 		}
 	}
 	var sum [sha256.Size]byte
-	return hex.AppendEncode(b, h.Sum(sum[:0])[:len(emptyHash)/2])
+	return hex.AppendEncode(b, h.Sum(sum[:0])[:len(ja4text.EmptyHash)/2])
 }
 
 // appendMethod appends the first two letters of the method that a request line

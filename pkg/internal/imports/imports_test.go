@@ -37,7 +37,7 @@ var only = map[string][]string{
 	"github.com/segmentio/kafka-go":          {"pkg/bus/kafka", "deploy/local", "pkg/internal"},
 	"github.com/ClickHouse/clickhouse-go/v2": {"pkg/store", "pkg/internal", "deploy"},
 	"github.com/dmitryikh/leaves":            {"pkg/model"},
-	"github.com/google/gopacket":             {"pkg/packet", "pkg/internal", "pkg/fingerprint", "pkg/tlswire"},
+	"github.com/google/gopacket":             {"pkg/packet", "pkg/internal"},
 	"github.com/parquet-go/parquet-go":       {"pkg/export", "pkg/internal"},
 	"github.com/spf13/cobra":                 {"services"},
 	"github.com/prometheus/client_golang":    {"pkg/obs", "pkg/service", "pkg/stage", "pkg/store", "pkg/bus", "pkg/app", "services", "pkg/internal"},
