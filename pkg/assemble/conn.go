@@ -63,8 +63,7 @@ type payload struct {
 	side     [2]half
 	sequence entries   // lengths positive from side A
 	tls      *tlsState // nil until a side speaks TLS
-	asked    requests  // of HTTP
-	heads    [2][]byte // of HTTP, kept before a tunnel
+	web      *webState // nil until a side speaks HTTP/1
 	listed   [2]uint8  // entries of each side
 	written  bool      // by the pool, for no other use
 }

@@ -39,7 +39,10 @@ func (t *Table) fill(c *conn, reason flow.EndReason) {
 		for side := range d.side {
 			h := &f.Half[c.direction(side)]
 			d.side[side].fill(h)
-			if heads := d.heads[side]; c.app == flow.AppHTTP && len(heads) > 0 {
+			if d.web == nil {
+				continue
+			}
+			if heads := d.web.side[side].heads; c.app == flow.AppHTTP && len(heads) > 0 {
 				h.Handshake = heads
 			} else {
 				h.Preamble = heads

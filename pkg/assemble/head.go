@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 
 	"trench/pkg/flow"
-	"trench/pkg/httpwire"
 	"trench/pkg/identify"
 	"trench/pkg/sshwire"
 	"trench/pkg/tlswire"
@@ -36,7 +35,6 @@ type head struct {
 	remain  uint32 // TLS: body bytes of the record that are to come; watching: bytes that will still be searched
 	start   uint32 // where the record or the header section being read begins in kept
 	kept    []byte
-	http    httpwire.Scanner
 }
 
 // add takes the next bytes of the stream.

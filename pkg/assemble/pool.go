@@ -12,6 +12,7 @@ type pool struct {
 	conns    []*conn
 	payloads []*payload
 	states   []*tlsState
+	webs     []*webState
 	segments *segment
 	entries  [len(entryCaps)][][]uint64
 	buffers  [bufferClasses][][]byte // by capacity
@@ -35,8 +36,9 @@ func (p *pool) conn() *conn {
 // write after it has to replace, on all cores. Counters are read first, so a byte of
 // each is written beforehand; none is longer than a page.
 const (
-	payloadSlab = 31
+	payloadSlab = 30
 	stateSlab   = 48
+	webSlab     = 315
 )
 
 func (p *pool) payload() *payload {
@@ -45,6 +47,10 @@ func (p *pool) payload() *payload {
 
 func (p *pool) tls() *tlsState {
 	return take(&p.states, stateSlab, func(s *tlsState) { s.written = true })
+}
+
+func (p *pool) web() *webState {
+	return take(&p.webs, webSlab, func(w *webState) { w.written = true })
 }
 
 // take returns one of those that are free; when there is none, slab are made and
@@ -69,7 +75,13 @@ func (t *Table) release(c *conn) {
 	if d := c.data; d != nil {
 		for side := range d.side {
 			t.forget(&d.side[side].head)
-			t.forget(&head{kept: d.heads[side]})
+		}
+		if w := d.web; w != nil {
+			for side := range w.side {
+				t.forget(&head{kept: w.side[side].heads})
+			}
+			*w = webState{}
+			p.webs = append(p.webs, w)
 		}
 		if s := d.tls; s != nil {
 			p.releaseEntries(s.records.list)

@@ -6,18 +6,31 @@ import (
 	"trench/pkg/httpwire"
 )
 
+// webState is what is kept of an HTTP/1 connection besides its header sections.
+type webState struct {
+	side [2]struct {
+		scanner httpwire.Scanner
+		heads   []byte // kept before a tunnel
+	}
+	asked   requests
+	written bool // by the pool, for no other use
+}
+
 // scan keeps the header sections of HTTP/1 messages. Their bodies are application
 // data and not kept.
 func (h *head) scan(c *conn, t *Table, side int, data []byte, time int64) {
+	w := c.data.web
+	if w == nil {
+		w = t.pool.web()
+		c.data.web = w
+	}
 	for len(data) > 0 {
-		n, part := h.http.Next(data)
+		n, part := w.side[side].scanner.Next(data)
 		switch part {
 		case httpwire.End:
 			h.state = headClosed
 			if c.tunnel {
-				c.data.heads[side], h.kept = h.kept, nil
-				h.watchFor(t, startTLSBytes)
-				h.watch(c, t, side, data, time)
+				h.passOn(c, t, side, data, time)
 			}
 			return
 		case httpwire.Head, httpwire.HeadEnd:
@@ -29,17 +42,22 @@ func (h *head) scan(c *conn, t *Table, side int, data []byte, time int64) {
 		data = data[n:]
 		if part == httpwire.HeadEnd {
 			message := h.kept[h.start:]
-			h.http.Begin(message, c.data.asked.next(message))
+			w.side[side].scanner.Begin(message, w.asked.next(message))
 			h.start = uint32(len(h.kept))
 			if c.tunnelled(message) {
-				c.data.heads[side], h.kept = h.kept, nil
-				h.watchFor(t, startTLSBytes)
-				if len(data) > 0 {
-					h.watch(c, t, side, data, time)
-				}
+				h.passOn(c, t, side, data, time)
 				return
 			}
 		}
+	}
+}
+
+// passOn puts the header sections aside, and looks for TLS in what follows them.
+func (h *head) passOn(c *conn, t *Table, side int, data []byte, time int64) {
+	c.data.web.side[side].heads, h.kept = h.kept, nil
+	h.watchFor(t, startTLSBytes)
+	if len(data) > 0 {
+		h.watch(c, t, side, data, time)
 	}
 }
 
