@@ -87,6 +87,15 @@ func (s *Schema) Index(name string) (int, bool) {
 	return i, ok
 }
 
+// Digest returns the digest of a column's definition.
+func (s *Schema) Digest(name string) (string, bool) {
+	i, ok := s.index[name]
+	if !ok {
+		return "", false
+	}
+	return s.digests[i], true
+}
+
 // Hash returns hex SHA-256 over the digests of the named columns in the order
 // given, joined by newlines. A model that was trained on some columns matches
 // as long as these keep their meaning, whatever else changes.

@@ -65,7 +65,8 @@ func loadSchema(data []byte, want Schema) (schema, []int, error) {
 	if n := len(got.Features); n == 0 || n > maxFeatures {
 		return got, nil, fmt.Errorf("has %d features, want 1 to %d", n, maxFeatures)
 	}
-	if got.Schema != want.Name() {
+	// Optional groups stand behind a plus in the name, and change nothing about the others.
+	if base, _, _ := strings.Cut(got.Schema, "+"); base != strings.SplitN(want.Name(), "+", 2)[0] {
 		return got, nil, fmt.Errorf("%w: bundle has %q, this program %q", ErrSchema, got.Schema, want.Name())
 	}
 	columns := make([]int, len(got.Features))

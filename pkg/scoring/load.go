@@ -12,15 +12,19 @@ import (
 const NoModel = "none"
 
 // LoadModel returns the bundle in a directory, the built-in one for "", and nil
-// for NoModel.
-func LoadModel(dir string) (*model.Bundle, error) {
+// for NoModel. The columns that it uses must be in the schema of the vectors.
+func LoadModel(dir string, s *features.Schema) (*model.Bundle, error) {
 	switch dir {
 	case NoModel:
 		return nil, nil
 	case "":
-		return model.Default(features.Default())
+		b, err := model.Default(s)
+		if err != nil {
+			return nil, fmt.Errorf("built-in model: %w", err)
+		}
+		return b, nil
 	}
-	b, err := model.Load(os.DirFS(dir), features.Default())
+	b, err := model.Load(os.DirFS(dir), s)
 	if err != nil {
 		return nil, fmt.Errorf("model %s: %w", dir, err)
 	}

@@ -26,7 +26,7 @@ type Stage struct {
 	bundle  *model.Bundle
 	scorer  *model.Scorer
 	width   int
-	hello   int // index of a column that is known when a ClientHello was seen
+	hello   int // index of a column that is known when a ClientHello was seen, -1 when the schema has none
 	vectors [][]float32
 	scored  []*record.Record
 	scores  []model.Score
@@ -40,8 +40,10 @@ type Schema interface {
 
 // New returns a stage. Without a bundle every row stays unscored.
 func New(b *model.Bundle, s Schema) *Stage {
-	st := &Stage{bundle: b, width: len(s.Names())}
-	st.hello, _ = s.Index("ch_len")
+	st := &Stage{bundle: b, width: len(s.Names()), hello: -1}
+	if i, ok := s.Index("ch_len"); ok {
+		st.hello = i
+	}
 	if b != nil {
 		st.scorer = b.NewScorer()
 	}
@@ -78,7 +80,7 @@ func (s *Stage) unscorable(r *record.Record) string {
 		return NoteNotTLS
 	case len(r.Vector) != s.width:
 		return NoteWidth
-	case math.IsNaN(float64(r.Vector[s.hello])):
+	case s.hello >= 0 && math.IsNaN(float64(r.Vector[s.hello])):
 		return NoteNoHello
 	case s.bundle == nil:
 		return NoteNoModel

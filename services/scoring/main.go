@@ -39,6 +39,8 @@ type settings struct {
 	Model          struct {
 		// Dir is a bundle's directory; empty is the built-in one, none scores nothing.
 		Dir string `yaml:"dir"`
+		// Profile names the schema of the vectors, as the features service makes them.
+		Profile string `yaml:"profile"`
 	} `yaml:"model"`
 }
 
@@ -51,6 +53,9 @@ func (s *settings) Validate() error {
 		} else if !info.IsDir() {
 			errs = append(errs, fmt.Errorf("model.dir: %s is no directory", s.Model.Dir))
 		}
+	}
+	if _, err := features.Profile(s.Model.Profile); err != nil {
+		errs = append(errs, fmt.Errorf("model.profile: %w", err))
 	}
 	return errors.Join(errs...)
 }
@@ -65,7 +70,11 @@ func run(ctx context.Context, args []string, stderr io.Writer) int {
 }
 
 func (s *settings) run(ctx context.Context, env *service.Env) error {
-	bundle, err := scoring.LoadModel(s.Model.Dir)
+	schema, err := features.Profile(s.Model.Profile)
+	if err != nil {
+		return err
+	}
+	bundle, err := scoring.LoadModel(s.Model.Dir, schema)
 	if err != nil {
 		return err
 	}
@@ -82,15 +91,15 @@ func (s *settings) run(ctx context.Context, env *service.Env) error {
 			return kafka.NewConsumer(s.Kafka, wire.TopicFeatures, group, env.Log, env.Metrics)
 		},
 		Decode:      stage.DecodeFeatures,
-		NewHandler:  func() stage.Handler[record.Record] { return handler(bundle, producer) },
+		NewHandler:  func() stage.Handler[record.Record] { return handler(bundle, schema, producer) },
 		DeadLetters: producer,
 	}
 	env.SetReady(runner.Ready)
 	return runner.Run(ctx)
 }
 
-func handler(bundle *model.Bundle, producer bus.Producer) stage.Handler[record.Record] {
-	scorer := scoring.New(bundle, features.Default())
+func handler(bundle *model.Bundle, schema *features.Schema, producer bus.Producer) stage.Handler[record.Record] {
+	scorer := scoring.New(bundle, schema)
 	var rows []*record.Record
 	return &stage.Pipe[record.Record, record.Record]{
 		Process: func(in, out []record.Record) {

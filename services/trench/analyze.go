@@ -155,7 +155,7 @@ func (f *analyzeFlags) run(ctx context.Context, paths []string, stdin io.Reader,
 		return usage(fmt.Errorf("--top: %d is below 0", f.top))
 	}
 	if a.Last == app.StageScoring {
-		if a.Bundle, err = scoring.LoadModel(f.model); err != nil {
+		if a.Bundle, err = scoring.LoadModel(f.model, a.Features.Schema()); err != nil {
 			return usage(err)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/parquet-go/parquet-go"
 
+	"trench/pkg/export"
 	"trench/pkg/record"
 )
 
@@ -202,28 +203,32 @@ func TestExitCodesAndErrors(t *testing.T) {
 	text := write("notes.txt", []byte("no capture at all"))
 	bad := write("bad.yaml", []byte("capture:\n  max_flow: 3\n"))
 	low := write("low.yaml", []byte("capture:\n  max_flows: 3\n  linger: 0s\n"))
+	ranks := write("ranks.yaml", []byte("features:\n  rank_list: "+text+"\n"))
 	for name, c := range map[string]struct {
 		args []string
 		code int
 		says []string
 	}{
-		"missing file":     {[]string{"analyze", demo, filepath.Join(dir, "nothing")}, 3, []string{"nothing: no such file", "packets=1999"}},
-		"empty file":       {[]string{"analyze", empty}, 3, []string{"empty.pcap: offset 0: empty file"}},
-		"no capture":       {[]string{"analyze", text}, 3, []string{"notes.txt: offset 0: magic 6e6f2063: not a pcap"}},
-		"cut capture":      {[]string{"analyze", cut}, 3, []string{"cut.pcap: offset", "of an incomplete record", "packets=1998"}},
-		"directory":        {[]string{"analyze", dir}, 3, []string{"cut.pcap", "skipped=4"}},
-		"no path":          {[]string{"analyze"}, 2, []string{"requires at least 1 arg"}},
-		"unknown flag":     {[]string{"analyze", "--frobnicate", demo}, 2, []string{"unknown flag: --frobnicate", "--help"}},
-		"unknown command":  {[]string{"analyse", demo}, 2, []string{"unknown command"}},
-		"unknown stage":    {[]string{"analyze", "--only", "scoring", demo}, 2, []string{"neither capture nor features"}},
-		"workers":          {[]string{"analyze", "--workers", "0", demo}, 2, []string{"--workers: 0 is below 1"}},
-		"html":             {[]string{"analyze", "-o", filepath.Join(dir, "x.html"), demo}, 2, []string{"HTML report is not part of this version"}},
-		"unknown format":   {[]string{"analyze", "-o", filepath.Join(dir, "x.xls"), demo}, 2, []string{`unknown ending ".xls"`}},
-		"no such folder":   {[]string{"analyze", "-o", filepath.Join(dir, "no", "x.csv"), demo}, 1, []string{"no such file or directory"}},
-		"no model":         {[]string{"analyze", "--model", dir, demo}, 2, []string{"model " + dir}},
-		"unknown key":      {[]string{"analyze", "--config", bad, demo}, 2, []string{"bad.yaml", "max_flow", "2"}},
-		"limits":           {[]string{"analyze", "--config", low, demo}, 2, []string{"capture.max_flows: 3 is not within", "capture.linger: 0s"}},
-		"features to what": {[]string{"features", demo}, 2, []string{"-o FILE.parquet is missing"}},
+		"missing file":      {[]string{"analyze", demo, filepath.Join(dir, "nothing")}, 3, []string{"nothing: no such file", "packets=1999"}},
+		"empty file":        {[]string{"analyze", empty}, 3, []string{"empty.pcap: offset 0: empty file"}},
+		"no capture":        {[]string{"analyze", text}, 3, []string{"notes.txt: offset 0: magic 6e6f2063: not a pcap"}},
+		"cut capture":       {[]string{"analyze", cut}, 3, []string{"cut.pcap: offset", "of an incomplete record", "packets=1998"}},
+		"directory":         {[]string{"analyze", dir}, 3, []string{"cut.pcap", "skipped=5"}},
+		"no path":           {[]string{"analyze"}, 2, []string{"requires at least 1 arg"}},
+		"unknown flag":      {[]string{"analyze", "--frobnicate", demo}, 2, []string{"unknown flag: --frobnicate", "--help"}},
+		"unknown command":   {[]string{"analyse", demo}, 2, []string{"unknown command"}},
+		"unknown stage":     {[]string{"analyze", "--only", "scoring", demo}, 2, []string{"neither capture nor features"}},
+		"workers":           {[]string{"analyze", "--workers", "0", demo}, 2, []string{"--workers: 0 is below 1"}},
+		"html":              {[]string{"analyze", "-o", filepath.Join(dir, "x.html"), demo}, 2, []string{"HTML report is not part of this version"}},
+		"unknown format":    {[]string{"analyze", "-o", filepath.Join(dir, "x.xls"), demo}, 2, []string{`unknown ending ".xls"`}},
+		"no such folder":    {[]string{"analyze", "-o", filepath.Join(dir, "no", "x.csv"), demo}, 1, []string{"no such file or directory"}},
+		"no model":          {[]string{"analyze", "--model", dir, demo}, 2, []string{"model " + dir}},
+		"unknown key":       {[]string{"analyze", "--config", bad, demo}, 2, []string{"bad.yaml", "max_flow", "2"}},
+		"limits":            {[]string{"analyze", "--config", low, demo}, 2, []string{"capture.max_flows: 3 is not within", "capture.linger: 0s"}},
+		"profile":           {[]string{"analyze", "--profile", "trench-v2", demo}, 2, []string{"--profile", `"trench-v2"`, "cisco2016"}},
+		"profile and model": {[]string{"analyze", "--profile", "cisco2016", demo}, 2, []string{"built-in model", "schema differs"}},
+		"rank list":         {[]string{"analyze", "--config", ranks, demo}, 2, []string{"features.rank_list: ", "notes.txt: line 1: "}},
+		"features to what":  {[]string{"features", demo}, 2, []string{"-o FILE.parquet is missing"}},
 	} {
 		code, _, errs := trench(t, nil, c.args...)
 		if code != c.code {
@@ -285,6 +290,58 @@ func TestFeaturesJoinLabels(t *testing.T) {
 	code, table, errs := trench(t, nil, "model", "eval", "default", out)
 	if code != 0 || !strings.Contains(table, "left out 81") {
 		t.Errorf("exit %d: %s%s", code, table, errs)
+	}
+}
+
+func TestProfilesAndLicences(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	ranks := filepath.Join(dir, "ranks.csv")
+	if err := os.WriteFile(ranks, []byte("1,example.org\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	config := filepath.Join(dir, "trench.yaml")
+	if err := os.WriteFile(config, []byte("features:\n  rank_list: "+ranks+"\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for profile, columns := range map[string][]string{
+		"trench-v1": {"fl_pk_c", "qu_is_quic"}, "trench-v1+mt+ht+xs": {"fl_pk_c", "mt_0_0", "ht_n_req_5m", "xs_sni_rank_log"}, "cisco2016": {"c16_cke_bits"},
+	} {
+		path := filepath.Join(dir, profile+".parquet")
+		if code, _, errs := trench(t, nil, "features", "--config", config, "--profile", profile, "-o", path, demo); code != 0 {
+			t.Fatalf("%s: exit %d: %s", profile, code, errs)
+		}
+		in, err := export.OpenVectors(path, columns)
+		if err != nil {
+			t.Fatalf("%s: %v", profile, err)
+		}
+		rows, known := 0, 0
+		err = in.Each(columns, func(_ func(string) string, v []float32) error {
+			rows++
+			if v[len(v)-1] == v[len(v)-1] {
+				known++
+			}
+			return nil
+		})
+		if err != nil || rows != 81 || known == 0 {
+			t.Errorf("%s: %d rows, %d with a value of %s, %v", profile, rows, known, columns[len(columns)-1], err)
+		}
+		in.Close()
+	}
+	for _, accept := range []bool{false, true} {
+		args := []string{"analyze", "-o", "-", "--profile", "trench-v1+mt", demo}
+		if accept {
+			args = append(args, "--accept-foxio-license")
+		}
+		code, out, errs := trench(t, nil, args...)
+		if code != 0 {
+			t.Fatalf("exit %d: %s", code, errs)
+		}
+		for _, key := range []string{`"ja4s":"t12`, `"ja4x":"`, `"ja4t":"`, `"ja4ts":"`} {
+			if strings.Contains(out, key) != accept {
+				t.Errorf("licence accepted %v: %s", accept, key)
+			}
+		}
 	}
 }
 

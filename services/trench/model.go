@@ -22,59 +22,83 @@ func newModelCommand() *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(
-		&cobra.Command{
-			Use:     "check DIR",
-			Short:   "Verify everything about a bundle, as the services do before they serve it",
-			Example: "  trench model check bundle/",
-			Args:    cobra.ExactArgs(1),
-			RunE: func(cmd *cobra.Command, args []string) error {
-				b, err := bundle(args[0])
-				if err != nil {
-					return err
-				}
-				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %s is good: %d trees, %d features\n", args[0], b.ID(), b.Trees(), len(b.Features()))
-				return err
-			},
-		},
-		&cobra.Command{
-			Use:     "show DIR",
-			Short:   "Print the model card (DIR default is the built-in model)",
-			Example: "  trench model show default",
-			Args:    cobra.ExactArgs(1),
-			RunE: func(cmd *cobra.Command, args []string) error {
-				b, err := bundle(args[0])
-				if err != nil {
-					return err
-				}
-				_, err = fmt.Fprint(cmd.OutOrStdout(), b.Card())
-				return err
-			},
-		},
-		newModelEvalCommand(),
-	)
+	cmd.AddCommand(newModelCheckCommand(), newModelShowCommand(), newModelEvalCommand())
 	return cmd
 }
 
-// bundle loads a directory, or the built-in model for the word default.
-func bundle(dir string) (*model.Bundle, error) {
+func newModelCheckCommand() *cobra.Command {
+	var l loader
+	cmd := &cobra.Command{
+		Use:     "check DIR",
+		Short:   "Verify everything about a bundle, as the services do before they serve it",
+		Example: "  trench model check bundle/",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			b, _, err := l.load(args[0])
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %s is good: %d trees, %d features\n", args[0], b.ID(), b.Trees(), len(b.Features()))
+			return err
+		},
+	}
+	l.register(cmd)
+	return cmd
+}
+
+func newModelShowCommand() *cobra.Command {
+	var l loader
+	cmd := &cobra.Command{
+		Use:     "show DIR",
+		Short:   "Print the model card (DIR default is the built-in model)",
+		Example: "  trench model show default",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			b, _, err := l.load(args[0])
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprint(cmd.OutOrStdout(), b.Card())
+			return err
+		},
+	}
+	l.register(cmd)
+	return cmd
+}
+
+// loader loads bundles, which may be made for another profile than trench-v1.
+type loader struct{ profile string }
+
+func (l *loader) register(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&l.profile, "profile", features.SchemaName, "`schema` of the vectors that the model was trained on")
+}
+
+// load loads a directory, or the built-in model for the word default.
+func (l *loader) load(dir string) (*model.Bundle, *features.Schema, error) {
+	schema, err := features.Profile(l.profile)
+	if err != nil {
+		return nil, nil, usage(fmt.Errorf("--profile: %w", err))
+	}
 	if dir == "default" {
 		if _, err := os.Stat(dir); err != nil {
-			return model.Default(features.Default())
+			b, err := model.Default(schema)
+			return b, schema, err
 		}
 	}
-	return model.Load(os.DirFS(dir), features.Default())
+	b, err := model.Load(os.DirFS(dir), schema)
+	return b, schema, err
 }
 
 func newModelEvalCommand() *cobra.Command {
-	return &cobra.Command{
+	var l loader
+	cmd := &cobra.Command{
 		Use:     "eval DIR ROWS.parquet",
 		Short:   "Score a labelled Parquet file written by trench features",
 		Example: "  trench model eval bundle/ rows.parquet",
 		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			rows := args[1]
-			b, err := bundle(args[0])
+			b, schema, err := l.load(args[0])
 			if err != nil {
 				return err
 			}
@@ -83,12 +107,11 @@ func newModelEvalCommand() *cobra.Command {
 				return &exitError{service.ExitInput, err}
 			}
 			defer in.Close()
-			schema := features.Default()
-			hello, _ := schema.Index("ch_len")
+			hello, known := schema.Index("ch_len")
 			scorer, eval := b.NewScorer(), scoring.Evaluation{}
 			var scores []model.Score
 			err = in.Each(schema.Names(), func(get func(string) string, vector []float32) error {
-				if math.IsNaN(float64(vector[hello])) {
+				if known && math.IsNaN(float64(vector[hello])) {
 					eval.Left++
 					return nil
 				}
@@ -102,4 +125,6 @@ func newModelEvalCommand() *cobra.Command {
 			return eval.Print(cmd.OutOrStdout())
 		},
 	}
+	l.register(cmd)
+	return cmd
 }

@@ -119,7 +119,7 @@ const storedRows = 5000
 
 func (s *sensor) run(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer) error {
 	log := obs.NewLogger(s.Log, stderr)
-	bundle, err := scoring.LoadModel(s.Model)
+	bundle, err := scoring.LoadModel(s.Model, s.Features.Schema())
 	if err != nil {
 		return usage(err)
 	}
