@@ -77,7 +77,7 @@ func (h *head) watch(c *conn, t *Table, side int, data []byte, time int64) {
 // from where it has come to: the other side has begun.
 func (c *conn) answerIn(t *Table, side int) {
 	h := &c.data.side[side]
-	if h.head.state != headClosed {
+	if h.head.state != headClosed || len(h.head.kept) > 0 { // it listens, or has said its hello
 		return
 	}
 	h.head.watchFor(t, startTLSBytes)

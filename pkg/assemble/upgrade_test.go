@@ -142,6 +142,16 @@ func TestAServerThatSaidMuchBeforeIsListenedToAgain(t *testing.T) {
 	}
 }
 
+func TestWhatAClientSaidBeforeRubbishIsKept(t *testing.T) {
+	t.Parallel()
+	hello := helloOf(tlswire.MessageClientHello)
+	b := newBench(nil)
+	converse(b, []say{{false, hello}, c("no record at all"), {true, helloOf(tlswire.MessageServerHello)}})
+	if f := b.flows[0]; f.App != flow.AppTLS || !bytes.Equal(f.Half[0].Handshake, hello) {
+		t.Errorf("%v, kept %x of the client", f.App, f.Half[0].Handshake)
+	}
+}
+
 func TestAServerThatAnsweredTwiceIsFollowedWhereTheClientAcknowledged(t *testing.T) {
 	t.Parallel()
 	hello := helloOf(tlswire.MessageServerHello)
