@@ -4,6 +4,7 @@ import (
 	"strings"
 	"time"
 
+	"trench/pkg/dnswire"
 	"trench/pkg/flow"
 	"trench/pkg/httpwire"
 	"trench/pkg/packet"
@@ -35,7 +36,8 @@ type answerCounts struct {
 // count enters a DNS response into what its client was answered.
 func (t *Table) count(v *packet.View) {
 	const nxdomain = 3
-	no := v.Payload[3]&15 == nxdomain
+	_, rcode, ok := dnswire.Summary(v.Payload)
+	no := ok && rcode == nxdomain
 	t.answers.add(addrOf(v, !v.Forward), v.Time, func(last answerCounts) answerCounts {
 		last.responses++
 		if last.no = no; no {

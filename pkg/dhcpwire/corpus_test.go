@@ -34,7 +34,7 @@ func TestRecognisesMessagesByContent(t *testing.T) {
 		datagrams(r, func(v *packet.View) {
 			port := min(v.Key.PortA, v.Key.PortB)
 			want := port == 67 || port == 68 || (port == 546 || port == 547) && v.Payload[0] != leaseQuery
-			if got := dhcpwire.LooksLikeMessage(v.Payload); got != want {
+			if got := dhcpwire.Version(v.Payload) != 0; got != want {
 				t.Errorf("%s: ports %d, %d: got %v, want %v", path, v.Key.PortA, v.Key.PortB, got, want)
 			}
 			if want {
@@ -57,7 +57,7 @@ func messages(t *testing.T, path string) (lines []string) {
 	t.Helper()
 	var m dhcpwire.Message
 	add := func(v *packet.View) {
-		if !dhcpwire.LooksLikeMessage(v.Payload) || !m.Parse(v.Payload) {
+		if dhcpwire.Version(v.Payload) == 0 || !m.Parse(v.Payload) {
 			return
 		}
 		id := m.HardwareAddr

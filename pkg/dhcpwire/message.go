@@ -35,10 +35,18 @@ func (m *Message) Parse(b []byte) bool {
 	return true
 }
 
-// LooksLikeMessage reports whether b, the payload of a datagram, is a message:
-// of DHCPv4 by its magic number, of DHCPv6 by options that fill it and identify a
-// client or a server.
-func LooksLikeMessage(b []byte) bool { return isV4(b) || isV6(b) && plausibleV6(b) }
+// Version returns 4 or 6 when b, the payload of a datagram, is a message of that
+// version, else 0: DHCPv4 is known by its magic number, DHCPv6 by options that fill
+// the payload and identify a client or a server.
+func Version(b []byte) int {
+	switch {
+	case isV4(b):
+		return 4
+	case isV6(b) && plausibleV6(b):
+		return 6
+	}
+	return 0
+}
 
 // dnsName reads a name without compression and appends it to dst. The name may
 // end without the empty label of the root.

@@ -103,7 +103,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-func TestLooksLikeMessage(t *testing.T) {
+func TestVersionOfMessages(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name       string
@@ -126,7 +126,7 @@ func TestLooksLikeMessage(t *testing.T) {
 		{"DNS", []byte("\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x03www\x00\x00\x01\x00\x01"), false, false},
 		{"nothing", nil, false, false},
 	} {
-		if got := dhcpwire.LooksLikeMessage(c.b); got != c.ok {
+		if got := dhcpwire.Version(c.b) != 0; got != c.ok {
 			t.Errorf("%s: got %v, want %v", c.name, got, c.ok)
 		}
 		var m dhcpwire.Message
@@ -143,7 +143,7 @@ func TestParseDoesNotAllocate(t *testing.T) {
 	if n := testing.AllocsPerRun(100, func() {
 		m.Parse(a)
 		m.Parse(b)
-		dhcpwire.LooksLikeMessage(b)
+		dhcpwire.Version(b)
 	}); n != 0 {
 		t.Errorf("Parse allocates %v times, want 0", n)
 	}
@@ -157,7 +157,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var m dhcpwire.Message
 		ok := m.Parse(b)
-		if !ok && dhcpwire.LooksLikeMessage(b) {
+		if !ok && dhcpwire.Version(b) != 0 {
 			t.Error("looks like a message and is none")
 		}
 		if !ok && (m.Type != 0 || m.Incomplete) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 
+	"trench/pkg/dhcpwire"
 	"trench/pkg/flow"
 )
 
@@ -26,15 +27,15 @@ func Datagram(b []byte) (flow.App, Sender) {
 		return ike(b[4:]) // behind the marker of RFC 3948, section 2.2
 	case c&0xc0 == 0 && len(b) >= 20 && stunLength(b):
 		return stun(b)
-	case (c == 1 || c == 2) && len(b) >= 240 && string(b[236:240]) == "\x63\x82\x53\x63":
-		return flow.AppDHCP, requestIf(c == 1) // RFC 2131
+	case c <= 2 && dhcpwire.Version(b) == 4:
+		return flow.AppDHCP, requestIf(c == 1)
 	case c >= 1 && c <= 4 && b[1]|b[2]|b[3] == 0 && wireguard(b):
 		return flow.AppWireGuard, SenderUnknown
 	case c == 4 && dcerpcDatagram(b):
 		return flow.AppDCERPC, requestIf(b[1] == 0)
 	case c == 5 && b[1] == 0x64:
 		return dnp3(b)
-	case c >= 1 && c <= 13 && dhcpv6(b):
+	case c <= 13 && dhcpwire.Version(b) == 6:
 		return flow.AppDHCPv6, requestIf(c != 2 && c != 7 && c != 10 && c != 13)
 	case c >= 1 && c <= 45 && radius(b):
 		return flow.AppRADIUS, requestIf(c == 1 || c == 4 || c == 12 || c == 40 || c == 43)
@@ -195,29 +196,6 @@ func dcerpcDatagram(b []byte) bool {
 		n = int(binary.BigEndian.Uint16(b[74:]))
 	}
 	return n == len(b)-80
-}
-
-// dhcpv6 recognises a message (RFC 8415, section 8): type 1 | transaction 3 |
-// options that fill it, of a relay after 34 bytes.
-func dhcpv6(b []byte) bool {
-	i := 4
-	if b[0] >= 12 {
-		i = 34
-	}
-	if len(b) <= i {
-		return false
-	}
-	for i < len(b) {
-		if len(b) < i+4 {
-			return false
-		}
-		code := binary.BigEndian.Uint16(b[i:])
-		if code == 0 || code > 149 {
-			return false
-		}
-		i += 4 + int(binary.BigEndian.Uint16(b[i+2:]))
-	}
-	return i == len(b)
 }
 
 // radius recognises a message (RFC 2865, section 3): code 1 | id 1 | length 2 |

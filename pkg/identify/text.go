@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"trench/pkg/flow"
+	"trench/pkg/httpwire"
 )
 
 // textBytes bounds how far a banner is searched.
@@ -55,7 +56,7 @@ func prefixed(b []byte) (flow.App, Sender) {
 			return flow.AppRMI, SenderClient
 		}
 	case 'P':
-		if has(b, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n") {
+		if httpwire.IsHTTP2Preface(b) {
 			return flow.AppH2C, SenderClient
 		}
 		// The PROXY protocol, version 1 (HAProxy, proxy-protocol.txt, section 2.1).
