@@ -112,7 +112,11 @@ func (h *head) open(c *conn, t *Table, side int, data []byte, time int64) {
 // tls begins to walk from record to record.
 func (h *head) tls(c *conn, t *Table, side int, data []byte, time int64) {
 	h.state, h.remain = headTLS, 0
-	if n, ok := tlswire.SSLv2Hello(data); ok { // a record of its own kind, without the usual header
+	n, ok := tlswire.SSLv2Hello(data)
+	if !ok {
+		n, ok = tlswire.SSLv2ServerHello(data)
+	}
+	if ok { // a record of its own kind, without the usual header
 		h.typ, h.remain = tlswire.RecordHandshake, uint32(n)
 		c.record(t, side, h.typ, uint16(n), time)
 	}

@@ -50,6 +50,9 @@ func identifyStream(b []byte) (flow.App, identify.Sender) {
 	if _, ok := tlswire.SSLv2Hello(b); ok {
 		return flow.AppTLS, identify.SenderClient
 	}
+	if _, ok := tlswire.SSLv2ServerHello(b); ok {
+		return flow.AppTLS, identify.SenderServer
+	}
 	switch {
 	case bytes.HasPrefix(b, []byte("SSH-")):
 		return flow.AppSSH, identify.SenderUnknown

@@ -142,6 +142,16 @@ func TestAServerThatSaidMuchBeforeIsListenedToAgain(t *testing.T) {
 	}
 }
 
+func TestAServerOfSSL2IsKept(t *testing.T) {
+	t.Parallel()
+	hello := slices.Concat([]byte{0x80, 11 + 30 + 3 + 16, 4, 0, 1, 0, 2, 0, 30, 0, 3, 0, 16}, make([]byte, 30+3+16))
+	b := newBench(nil)
+	converse(b, []say{{true, hello[:20]}, {true, hello[20:]}, {true, []byte{0x80, 20, 9, 9, 9}}})
+	if f := b.flows[0]; f.App != flow.AppTLS || !bytes.Equal(f.Half[1].Handshake, hello) {
+		t.Errorf("%v, kept %x", f.App, f.Half[1].Handshake)
+	}
+}
+
 func TestWhatAClientSaidBeforeRubbishIsKept(t *testing.T) {
 	t.Parallel()
 	hello := helloOf(tlswire.MessageClientHello)

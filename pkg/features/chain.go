@@ -50,7 +50,7 @@ func (c *chainFacts) read(x *facts, cache *certificate.Cache) {
 // wholeChain reports whether the certificates fill the message that they came in.
 func wholeChain(h *tlswire.Handshake, n, bytes int) bool {
 	const prefix = 3 // of the list and of each certificate
-	if h.CertificateCompression != 0 {
+	if h.CertificateCompression != 0 || h.SSLv2Server {
 		return !h.Incomplete
 	}
 	return prefix+n*prefix+bytes == h.CertificateBytes

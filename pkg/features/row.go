@@ -82,7 +82,7 @@ func (e *Extractor) incomplete(f *flow.Flow) bool {
 	if h.Incomplete || !h.ClientSeen || f.App == flow.AppDTLS && e.dtls.incomplete || f.App == flow.AppQUIC && e.quic.Incomplete {
 		return true
 	}
-	if h.ServerSeen || h.HelloRetry {
+	if h.ServerSeen || h.HelloRetry || h.SSLv2Server {
 		return false
 	}
 	for _, a := range h.Alerts {

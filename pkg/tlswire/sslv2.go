@@ -44,23 +44,34 @@ func (h *ClientHello) parseSSLv2(msg []byte) {
 // messageSSLv2ServerHello is the type of the ServerHello of SSL 2.0.
 const messageSSLv2ServerHello = 4
 
-// sslv2Server reads the ServerHello of a server that speaks SSL 2.0 only, and
-// returns what is left for TLS: nothing then, else in. The lengths must add up.
-func (h *Handshake) sslv2Server(in []byte) []byte {
-	const headerLen = 2 + 1 + 1 + 1 + 2 + 3*2
-	if len(in) < headerLen || in[0]&0x80 == 0 || in[2] != messageSSLv2ServerHello {
-		return in
+const sslv2ServerHeaderLen = 2 + 1 + 1 + 1 + 2 + 3*2
+
+// SSLv2ServerHello reports whether b begins with the ServerHello of a server that
+// speaks SSL 2.0 only, and the length of its record, of which only the first 13
+// bytes have to be there. All lengths inside must add up.
+func SSLv2ServerHello(b []byte) (n int, ok bool) {
+	if len(b) < sslv2ServerHeaderLen || b[0]&0x80 == 0 || b[2] != messageSSLv2ServerHello {
+		return 0, false
 	}
-	r := reader{b: in[5:]}
+	r := reader{b: b[5:sslv2ServerHeaderLen]}
 	version := r.u16()
-	cert, specs, id := int(r.u16()), int(r.u16()), int(r.u16())
-	if version != VersionSSL20 || headerLen+cert+specs+id != 2+int(in[0]&0x7f)<<8+int(in[1]) {
+	certificate, specs, id := int(r.u16()), int(r.u16()), int(r.u16())
+	n = 2 + int(b[0]&0x7f)<<8 + int(b[1])
+	return n, version == VersionSSL20 && sslv2ServerHeaderLen+certificate+specs+id == n
+}
+
+// sslv2Server reads the ServerHello of a server that speaks SSL 2.0 only, and
+// returns what is left for TLS: nothing then, else in.
+func (h *Handshake) sslv2Server(in []byte) []byte {
+	if _, ok := SSLv2ServerHello(in); !ok {
 		return in
 	}
 	h.SSLv2Server = true
-	if der := r.bytes(cert); len(der) > 0 && !r.bad {
+	r := reader{b: in[7:]}
+	certificate, specs, id := int(r.u16()), int(r.u16()), int(r.u16())
+	if der := r.bytes(certificate); len(der) > 0 && !r.bad {
 		h.CertificateSeen = true
-		h.CertificateBytes = cert
+		h.CertificateBytes = certificate
 		h.Certificates = append(h.Certificates, der)
 	}
 	if r.bytes(specs + id); r.bad {
