@@ -63,29 +63,35 @@ func (h *head) add(c *conn, t *Table, side int, data []byte, time int64) {
 	}
 }
 
+// openBytes is how many bytes of a side are waited for in any case: what tells the
+// hellos of SSL 2.0.
+const openBytes = 13
+
 // open looks at the first bytes of a side.
 func (h *head) open(c *conn, t *Table, side int, data []byte, time int64) {
 	if len(h.kept) > 0 { // the first segments were very short
 		if len(data) >= helloHead && looksLikeHello(data[:helloHead]) {
 			t.forget(h)
-			c.upgrade(t, side, data)
+			c.upgrade(t, helloSender(data), side)
 			h.tls(c, t, side, data, time)
 			return
 		}
 		h.keep(t, data)
 		data = h.kept
 	}
-	app, client := identifyStream(data)
-	if app == flow.AppUnknown && identify.NeedsMore(data) {
+	app, from := identifyStream(data)
+	if app == flow.AppUnknown && (len(data) < openBytes || identify.NeedsMore(data)) {
 		if len(h.kept) == 0 {
 			h.keep(t, data)
 		}
 		return
 	}
-	if app == flow.AppTLS && c.app != flow.AppUnknown { // the other side began with another protocol
-		c.upgrade(t, side, data)
-	} else if app != flow.AppUnknown {
-		c.recognise(t, app, client, side)
+	switch app {
+	case flow.AppUnknown:
+	case flow.AppTLS: // the other side may have begun with another protocol
+		c.upgrade(t, from, side)
+	default:
+		c.recognise(t, app, from, side)
 	}
 	if len(h.kept) > 0 {
 		data = append([]byte(nil), data...)
@@ -111,7 +117,7 @@ func (h *head) open(c *conn, t *Table, side int, data []byte, time int64) {
 
 // tls begins to walk from record to record.
 func (h *head) tls(c *conn, t *Table, side int, data []byte, time int64) {
-	h.state, h.remain = headTLS, 0
+	h.state, h.remain, h.start = headTLS, 0, 0
 	n, ok := tlswire.SSLv2Hello(data)
 	if !ok {
 		n, ok = tlswire.SSLv2ServerHello(data)

@@ -68,7 +68,7 @@ func (h *head) watch(c *conn, t *Table, side int, data []byte, time int64) {
 			data = append([]byte(nil), data...)
 			h.kept = h.kept[:0]
 		}
-		c.upgrade(t, side, data[from:])
+		c.upgrade(t, helloSender(data[from:]), side)
 		h.tls(c, t, side, data[from:], time)
 	}
 }
@@ -86,16 +86,20 @@ func (c *conn) answerIn(t *Table, side int) {
 	}
 }
 
-// upgrade enters that a flow goes on in TLS, of which first is the start.
-func (c *conn) upgrade(t *Table, side int, first []byte) {
+// upgrade enters that a flow is one of TLS, whatever it began with.
+func (c *conn) upgrade(t *Table, from identify.Sender, side int) {
 	if c.app != flow.AppTLS {
 		c.before, c.app = c.app, flow.AppTLS
 	}
-	from := identify.SenderClient
-	if first[0] == tlswire.RecordHandshake && len(first) > tlswire.RecordHeaderLen && first[tlswire.RecordHeaderLen] == tlswire.MessageServerHello {
-		from = identify.SenderServer
-	}
 	c.recognise(t, flow.AppTLS, from, side)
+}
+
+// helloSender tells who sent a hello, of which helloHead bytes are there.
+func helloSender(b []byte) identify.Sender {
+	if b[0] == tlswire.RecordHandshake && b[tlswire.RecordHeaderLen] == tlswire.MessageServerHello {
+		return identify.SenderServer
+	}
+	return identify.SenderClient
 }
 
 // helloHead is how much of a hello's record is looked at: the record's header,

@@ -152,6 +152,45 @@ func TestAServerOfSSL2IsKept(t *testing.T) {
 	}
 }
 
+func TestAProtocolIsKnownHoweverItsFirstBytesAreCut(t *testing.T) {
+	t.Parallel()
+	sslv2 := slices.Concat([]byte{0x80, 9 + 3 + 16, 1, 3, 1, 0, 3, 0, 0, 0, 16}, make([]byte, 3+16))
+	for want, text := range map[flow.App]string{
+		flow.AppTLS: string(helloOf(1)), flow.AppHTTP: "GET /index.html HTTP/1.1\r\nHost: a.example\r\n\r\n", flow.AppSSH: "SSH-2.0-client\r\n",
+		flow.AppDNS: string(append([]byte{0, byte(len(dnsQuery()))}, dnsQuery()...)), flow.AppSMTP: "EHLO a.example\r\n", flow.AppPostgreSQL: "\x00\x00\x00\x08\x04\xd2\x16\x2f",
+	} {
+		for cut := 1; cut < len(text); cut++ {
+			b := newBench(nil)
+			converse(b, []say{c(text[:cut]), c(text[cut:])})
+			if f := b.flows[0]; f.App != want {
+				t.Errorf("%v, cut at %d of %d: %v", want, cut, len(text), f.App)
+			}
+		}
+	}
+	b := newBench(nil)
+	converse(b, []say{{false, sslv2}})
+	if f := b.flows[0]; f.App != flow.AppTLS || len(f.Half[0].Handshake) != len(sslv2) {
+		t.Errorf("SSL 2.0: %v, kept %x", f.App, f.Half[0].Handshake)
+	}
+}
+
+func TestAGapAfterAHelloOfSSL2BehindAProxy(t *testing.T) {
+	t.Parallel()
+	sslv2 := slices.Concat([]byte{0x80, 9 + 3 + 16, 1, 3, 1, 0, 3, 0, 0, 0, 16}, make([]byte, 3+16))
+	b := newBench(func(c *Config) { c.PendingBytes = 64 })
+	request := "CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\nUser-Agent: a long one\r\n\r\n"
+	b.open(0, 0)
+	b.c2s(1, 1, pcapgen.ACK, []byte(request))
+	b.s2c(2, 5001, pcapgen.ACK, []byte("HTTP/1.1 200 OK\r\n\r\n"))
+	at := uint32(1 + len(request))
+	b.c2s(3, at, pcapgen.ACK, sslv2)
+	b.c2s(4, at+uint32(len(sslv2))+500, pcapgen.ACK, tlsRecord(22, 16, 0, 0, 1, 9))
+	b.t.Flush(start)
+	if f := b.flows[0]; f.App != flow.AppTLS || f.Before != flow.AppHTTP || !bytes.HasPrefix(f.Half[0].Handshake, sslv2) {
+		t.Errorf("%v after %v, kept %x", f.App, f.Before, f.Half[0].Handshake)
+	}
+}
+
 func TestWhatAClientSaidBeforeRubbishIsKept(t *testing.T) {
 	t.Parallel()
 	hello := helloOf(tlswire.MessageClientHello)
@@ -224,4 +263,51 @@ func TestDNSOverTCPIsKeptAsARow(t *testing.T) {
 	if f := b.flows[0]; f.App != flow.AppDNS || string(f.Half[0].Handshake) != query+query || string(f.Half[1].Handshake) != answer {
 		t.Errorf("%v, kept %x and %x", f.App, f.Half[0].Handshake, f.Half[1].Handshake)
 	}
+}
+
+// FuzzConversation plays connections made of the beginnings of protocols, in any
+// order and cut anywhere, with bytes missing.
+func FuzzConversation(f *testing.F) {
+	texts := [][]byte{
+		helloOf(1), helloOf(2), tlsRecord(23, make([]byte, 40)...), tlsRecord(22, make([]byte, 40)...), tlsRecord(20, 1),
+		slices.Concat([]byte{0x80, 9 + 3 + 16, 1, 3, 1, 0, 3, 0, 0, 0, 16}, make([]byte, 3+16)),
+		slices.Concat([]byte{0x80, 11 + 30 + 3 + 16, 4, 0, 1, 0, 2, 0, 30, 0, 3, 0, 16}, make([]byte, 30+3+16)),
+		[]byte("CONNECT a.example:443 HTTP/1.1\r\nHost: a.example:443\r\n\r\n"), []byte("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"), []byte("HTTP/1.1 101 Go\r\n\r\n"),
+		[]byte("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n"), []byte("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"),
+		[]byte("220 a ESMTP\r\n"), []byte("EHLO a\r\nSTARTTLS\r\n"), []byte("SSH-2.0-a\r\n\x00\x00\x00\x0c\x04\x14aaaaaaaaaa"), append([]byte{0, byte(len(dnsQuery()))}, dnsQuery()...),
+		[]byte("PROXY TCP4 192.0.2.1 198.51.100.7 1 2\r\n"), {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14},
+	}
+	f.Add([]byte{7, 255, 0x80 | 8, 255, 5, 255, 0x40, 200, 0, 255, 0x80 | 1, 100})
+	f.Add([]byte{0x80 | 12, 255, 13, 9, 13, 255, 0x80 | 12, 255, 0, 3, 0, 255, 0x80 | 1, 255})
+	f.Fuzz(func(t *testing.T, script []byte) {
+		b := newBench(func(c *Config) { c.PendingBytes, c.TotalPending, c.HandshakeBytes = 256, 512, 4000 })
+		b.open(0, 0)
+		seq, sent := [2]uint32{1, 5001}, uint64(3) // the handshake
+		for at := int64(10); len(script) >= 2; at++ {
+			op, n := script[0], int(script[1])
+			script = script[2:]
+			side := int(op >> 7)
+			if op&0x40 != 0 { // n bytes are lost
+				seq[side] += uint32(n)
+				continue
+			}
+			text := texts[int(op&0x3f)%len(texts)]
+			text = text[:min(n, len(text))]
+			if side == 0 {
+				b.c2s(at, seq[0], pcapgen.ACK, text)
+			} else {
+				b.s2c(at, seq[1], pcapgen.ACK, text)
+			}
+			seq[side] += uint32(len(text))
+			sent++
+		}
+		b.t.Flush(start)
+		var got uint64
+		for _, fl := range b.flows {
+			got += fl.Half[0].Packets + fl.Half[1].Packets
+		}
+		if s := b.t.Stats(); got != sent || b.t.pending != 0 || s.HandshakeBytes != 0 {
+			t.Errorf("%d of %d packets in flows, %d bytes pending, %d held", got, sent, b.t.pending, s.HandshakeBytes)
+		}
+	})
 }
