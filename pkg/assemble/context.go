@@ -110,12 +110,18 @@ func (t *Table) surf(v *packet.View) {
 	} else if responses := httpwire.ParseResponses(v.Payload); len(responses) > 0 {
 		r := &responses[0]
 		client = addrOf(v, !v.Forward)
-		e.contentType = strings.ToLower(httpwire.MediaType(httpwire.Field(r.Headers, "Content-Type")))
-		e.Responses, e.Errors, e.Programs, e.Server = 1, one(r.Status >= 400), one(httpwire.IsProgramType(e.contentType)), r.Server
+		e.contentType = clip(strings.ToLower(httpwire.MediaType(httpwire.Field(r.Headers, "Content-Type"))))
+		e.Responses, e.Errors, e.Programs, e.Server = 1, one(r.Status >= 400), one(httpwire.IsProgramType(e.contentType)), clip(r.Server)
 	} else {
 		return
 	}
 	t.web.add(client, v.Time, func(exchange) exchange { return e })
+}
+
+// clip bounds what is remembered of a field, to more than any value that counts has.
+func clip(s string) string {
+	const most = 96
+	return strings.Clone(s[:min(len(s), most)])
 }
 
 func one(b bool) uint32 {

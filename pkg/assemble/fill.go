@@ -74,7 +74,7 @@ func (h *half) fill(f *flow.Half) {
 	f.LengthSum, f.LengthSquares, f.LengthMax, f.Sizes = h.lengthSum, h.lengthSquares, h.lengthMax, h.sizes
 	f.ShortHeaders = h.short
 	h.bytes.counts(&f.ByteCounts)
-	if h.head.state != headOpen {
+	if h.head.state != headOpen && h.head.state != headWatch { // what these hold may become nothing
 		f.Handshake = h.head.kept
 	}
 }

@@ -108,8 +108,10 @@ func identifyDatagram(v *packet.View) (flow.App, identify.Sender) {
 // dnsApp tells the protocols apart that share the format of DNS. Their ports are
 // part of their definition (RFC 6762, section 3; RFC 4795, section 2).
 func dnsApp(v *packet.View) flow.App {
-	const mdns, llmnr = 5353, 5355
+	const dns, mdns, llmnr = 53, 5353, 5355
 	switch {
+	case v.Key.PortA == dns || v.Key.PortB == dns: // asked from a port of the others
+		return flow.AppDNS
 	case v.Key.PortA == mdns || v.Key.PortB == mdns:
 		return flow.AppMDNS
 	case v.Key.PortA == llmnr || v.Key.PortB == llmnr:
