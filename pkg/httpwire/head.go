@@ -89,11 +89,7 @@ func ParseResponses(b []byte) []Response {
 			return out
 		}
 		line, rest, whole := cutLine(b)
-		r := Response{Incomplete: !whole}
-		r.Version = string(line[:len("HTTP/1.1")])
-		for _, c := range line[len("HTTP/1.1 "):][:3] {
-			r.Status = r.Status*10 + uint16(c-'0')
-		}
+		r := Response{Status: uint16(Status(line)), Version: string(line[:len("HTTP/1.1")]), Incomplete: !whole}
 		var bad bool
 		r.Headers, rest, bad = fields(rest)
 		r.Incomplete = r.Incomplete || bad
