@@ -181,9 +181,14 @@ func (h *head) keyExchange(t *Table, data []byte) {
 
 // forget gives the kept bytes of a side back.
 func (t *Table) forget(h *head) {
-	t.kept -= cap(h.kept)
-	t.pool.releaseBytes(h.kept)
+	t.giveBack(h.kept)
 	h.kept = nil
+}
+
+// giveBack takes back bytes that were kept, whoever holds them now.
+func (t *Table) giveBack(kept []byte) {
+	t.kept -= cap(kept)
+	t.pool.releaseBytes(kept)
 }
 
 // keep appends to the kept bytes up to the limit, and reports whether all fitted.

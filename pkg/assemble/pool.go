@@ -78,7 +78,7 @@ func (t *Table) release(c *conn) {
 		}
 		if w := d.web; w != nil {
 			for side := range w.side {
-				t.forget(&head{kept: w.side[side].heads})
+				t.giveBack(w.side[side].heads)
 			}
 			*w = webState{}
 			p.webs = append(p.webs, w)
