@@ -30,16 +30,26 @@ func (o *object) text(name, value string) {
 // flag writes what is true, number what is not 0.
 func (o *object) flag(name string, value bool) {
 	if value {
-		o.key(name)
-		o.b = append(o.b, "true"...)
+		o.decision(name, true)
 	}
 }
 
 func (o *object) number(name string, value uint64) {
 	if value != 0 {
-		o.key(name)
-		o.b = strconv.AppendUint(o.b, value, 10)
+		o.count(name, value)
 	}
+}
+
+// count writes a number that says something also when it is 0, decision what is
+// told also when it is false.
+func (o *object) count(name string, value uint64) {
+	o.key(name)
+	o.b = strconv.AppendUint(o.b, value, 10)
+}
+
+func (o *object) decision(name string, value bool) {
+	o.key(name)
+	o.b = strconv.AppendBool(o.b, value)
 }
 
 func (o *object) texts(name string, values []string) {
@@ -71,15 +81,11 @@ func appendCertificate(b []byte, c *Certificate) []byte {
 	o.b = appendDate(o.b, c.NotAfter)
 	o.texts("sans", c.SANs)
 	o.text("key_type", c.KeyType)
-	o.key("key_bits")
-	o.b = strconv.AppendUint(o.b, uint64(c.KeyBits), 10)
+	o.count("key_bits", uint64(c.KeyBits))
 	o.text("signature", c.Signature)
-	o.key("self_signed")
-	o.b = strconv.AppendBool(o.b, c.SelfSigned)
-	o.key("ca")
-	o.b = strconv.AppendBool(o.b, c.CA)
-	o.key("scts")
-	o.b = strconv.AppendUint(o.b, uint64(c.SCTs), 10)
+	o.decision("self_signed", c.SelfSigned)
+	o.decision("ca", c.CA)
+	o.count("scts", uint64(c.SCTs))
 	o.texts("policies", c.Policies)
 	o.text("validation", c.Validation)
 	return o.end()
@@ -121,8 +127,7 @@ func appendTLS(b []byte, t *TLS) []byte {
 			o := newObject(b)
 			o.text("sender", a.Sender)
 			o.text("level", a.Level)
-			o.key("code")
-			o.b = strconv.AppendUint(o.b, uint64(a.Code), 10)
+			o.count("code", uint64(a.Code))
 			o.text("description", a.Description)
 			return o.end()
 		})
@@ -135,10 +140,8 @@ func appendQUIC(b []byte, q *QUIC) []byte {
 		return b
 	}
 	o := newObject(b)
-	o.key("dcid_length")
-	o.b = strconv.AppendUint(o.b, uint64(q.DCIDLength), 10)
-	o.key("scid_length")
-	o.b = strconv.AppendUint(o.b, uint64(q.SCIDLength), 10)
+	o.count("dcid_length", uint64(q.DCIDLength))
+	o.count("scid_length", uint64(q.SCIDLength))
 	o.number("token_length", uint64(q.TokenLength))
 	o.flag("retry", q.Retry)
 	o.flag("zero_rtt", q.ZeroRTT)
@@ -194,8 +197,7 @@ func appendDNS(b []byte, d *DNS) []byte {
 			o := newObject(b)
 			o.text("name", a.Name)
 			o.text("type", a.Type)
-			o.key("ttl")
-			o.b = strconv.AppendUint(o.b, uint64(a.TTL), 10)
+			o.count("ttl", uint64(a.TTL))
 			o.text("data", a.Data)
 			return o.end()
 		})
@@ -230,8 +232,7 @@ func appendHTTP(b []byte, h *HTTP) []byte {
 		o.key("responses")
 		o.b = list(o.b, h.Responses, func(b []byte, s *Response) []byte {
 			o := newObject(b)
-			o.key("status")
-			o.b = strconv.AppendUint(o.b, uint64(s.Status), 10)
+			o.count("status", uint64(s.Status))
 			o.text("version", s.Version)
 			o.text("server", s.Server)
 			o.headers(s.Headers)
