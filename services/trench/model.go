@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"math"
 	"os"
 
@@ -27,40 +28,37 @@ func newModelCommand() *cobra.Command {
 }
 
 func newModelCheckCommand() *cobra.Command {
-	var l loader
-	cmd := &cobra.Command{
+	return newBundleCommand(&cobra.Command{
 		Use:     "check DIR",
 		Short:   "Verify everything about a bundle, as the services do before they serve it",
 		Example: "  trench model check bundle/",
-		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			b, _, err := l.load(args[0])
-			if err != nil {
-				return err
-			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %s is good: %d trees, %d features\n", args[0], b.ID(), b.Trees(), len(b.Features()))
-			return err
-		},
-	}
-	l.register(cmd)
-	return cmd
+	}, func(out io.Writer, dir string, b *model.Bundle) error {
+		_, err := fmt.Fprintf(out, "%s: %s is good: %d trees, %d features\n", dir, b.ID(), b.Trees(), len(b.Features()))
+		return err
+	})
 }
 
 func newModelShowCommand() *cobra.Command {
-	var l loader
-	cmd := &cobra.Command{
+	return newBundleCommand(&cobra.Command{
 		Use:     "show DIR",
 		Short:   "Print the model card (DIR default is the built-in model)",
 		Example: "  trench model show default",
-		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			b, _, err := l.load(args[0])
-			if err != nil {
-				return err
-			}
-			_, err = fmt.Fprint(cmd.OutOrStdout(), b.Card())
+	}, func(out io.Writer, _ string, b *model.Bundle) error {
+		_, err := fmt.Fprint(out, b.Card())
+		return err
+	})
+}
+
+// newBundleCommand makes cmd one that loads a bundle and prints what it is asked of it.
+func newBundleCommand(cmd *cobra.Command, show func(out io.Writer, dir string, b *model.Bundle) error) *cobra.Command {
+	var l loader
+	cmd.Args = cobra.ExactArgs(1)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		b, _, err := l.load(args[0])
+		if err != nil {
 			return err
-		},
+		}
+		return show(cmd.OutOrStdout(), args[0], b)
 	}
 	l.register(cmd)
 	return cmd
