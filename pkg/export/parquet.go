@@ -80,6 +80,7 @@ type row struct {
 	ModelID             string        `parquet:"model_id,optional,dict"`
 	SchemaHash          string        `parquet:"schema_hash,optional,dict"`
 	Reasons             []reason      `parquet:"reasons,list"`
+	Shadow              []shadow      `parquet:"shadow,list"`
 }
 
 type packet struct {
@@ -193,6 +194,13 @@ type reason struct {
 	Attack       string   `parquet:"attack,optional"`
 }
 
+type shadow struct {
+	ModelID string   `parquet:"model_id"`
+	Margin  *float64 `parquet:"margin,optional"`
+	Score   *float64 `parquet:"score,optional"`
+	Verdict string   `parquet:"verdict"`
+}
+
 // rowGroup bounds what a file holds in memory before it is written.
 const rowGroup = 1 << 16
 
@@ -293,6 +301,9 @@ func makeRow(r *record.Record) row {
 	}
 	for _, x := range r.Reasons {
 		o.Reasons = append(o.Reasons, reason{x.Code, x.Text, optional(x.Value), x.Contribution, x.Attack})
+	}
+	for _, s := range r.Shadow {
+		o.Shadow = append(o.Shadow, shadow{s.ModelID, optional(s.Margin), optional(s.Score), s.Verdict.String()})
 	}
 	return o
 }

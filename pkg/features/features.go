@@ -110,6 +110,7 @@ func (c *Config) Schema() *Schema {
 type Extractor struct {
 	cfg       Config
 	schema    *Schema
+	hash      string // of all of the schema
 	cache     *certificate.Cache
 	handshake tlswire.Handshake
 	quic      quicConnection
@@ -126,8 +127,9 @@ func NewExtractor(cfg Config) *Extractor {
 	if err := cfg.Validate(); err != nil {
 		panic("features: " + err.Error())
 	}
+	s := cfg.Schema()
 	return &Extractor{
-		cfg: cfg, schema: cfg.Schema(),
+		cfg: cfg, schema: s, hash: s.Whole(),
 		cache: certificate.NewCache(certificate.CacheConfig{Entries: cfg.CertificateCache}),
 		facts: facts{lists: allLists(), table: logTable(), optional: optionalFacts{wanted: cfg.Profile != SchemaName, ranks: cfg.Ranks}},
 	}
@@ -137,7 +139,7 @@ func NewExtractor(cfg Config) *Extractor {
 func (e *Extractor) CacheStats() certificate.Stats { return e.cache.Stats() }
 
 // Extract fills dst with all that this stage can know of f: every column of the
-// row but score, margin, verdict, reasons, model and schema, which are left
+// row but score, margin, verdict, reasons, shadows, model and schema, which are left
 // empty, and the vector, which is empty for flows that are not TLS, DTLS or
 // QUIC. Slices of dst are reused, those inside of its certificates are shared
 // with other rows and must not be changed. Nothing in dst aliases f.
@@ -235,6 +237,7 @@ func (e *Extractor) vector(dst *record.Record) {
 	for _, v := range e.schema.values {
 		dst.Vector = append(dst.Vector, finite(v(&e.facts)))
 	}
+	dst.VectorSchema = e.hash
 }
 
 // finite keeps infinities out of the vector. Quotients are guarded where they

@@ -122,6 +122,15 @@ func (s *Schema) Hash(names []string) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
+// Whole returns the hash over all columns, which binds a vector to their order too.
+func (s *Schema) Whole() string {
+	hash, err := s.Hash(s.names)
+	if err != nil {
+		panic("features: " + err.Error()) // the schema's own names
+	}
+	return hash
+}
+
 type metadata struct {
 	Schema  string           `json:"schema"`
 	Version string           `json:"version"`
@@ -143,11 +152,7 @@ type metadataColumn struct {
 // every column with its digest, and the hash over all of them. version is that
 // of the extractor.
 func (s *Schema) Metadata(version string) []byte {
-	hash, err := s.Hash(s.names)
-	if err != nil {
-		panic("features: " + err.Error()) // the schema's own names
-	}
-	m := metadata{Schema: s.name, Version: version, Hash: hash}
+	m := metadata{Schema: s.name, Version: version, Hash: s.Whole()}
 	for i, c := range s.columns {
 		m.Columns = append(m.Columns, metadataColumn{c.Name, c.Unit, c.Group, c.Doc, c.Revision, c.Range, s.digests[i]})
 	}

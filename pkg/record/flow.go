@@ -21,7 +21,7 @@ func (r *Record) SetFlow(f *flow.Flow) {
 		Score: math.NaN(), Margin: math.NaN(),
 		TLSClientCiphers: r.TLSClientCiphers[:0], TLSClientExtensions: r.TLSClientExtensions[:0],
 		TLSServerExtensions: r.TLSServerExtensions[:0], CertChain: r.CertChain[:0], Reasons: r.Reasons[:0],
-		ByteDist: r.ByteDist[:0], Vector: r.Vector[:0],
+		ByteDist: r.ByteDist[:0], Vector: r.Vector[:0], Shadow: r.Shadow[:0],
 	}
 	if f.RTT > 0 {
 		r.RTT = float64(f.RTT) / 1e9

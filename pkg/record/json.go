@@ -112,6 +112,7 @@ var columns = []Column{
 	{"model_id", func(b []byte, r *Record) []byte { return optString(b, r.ModelID) }},
 	{"schema_hash", func(b []byte, r *Record) []byte { return optString(b, r.SchemaHash) }},
 	{"reasons", func(b []byte, r *Record) []byte { return list(b, r.Reasons, appendReason) }},
+	{"shadow", func(b []byte, r *Record) []byte { return list(b, r.Shadow, appendShadow) }},
 }
 
 func appendID(b []byte, r *Record) []byte {

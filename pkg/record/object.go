@@ -255,6 +255,17 @@ func (o *object) headers(h []Header) {
 	})
 }
 
+func appendShadow(b []byte, s *Shadow) []byte {
+	o := newObject(b)
+	o.text("model_id", s.ModelID)
+	o.key("margin")
+	o.b = nullFloat(o.b, s.Margin)
+	o.key("score")
+	o.b = nullFloat(o.b, s.Score)
+	o.text("verdict", s.Verdict.String())
+	return o.end()
+}
+
 func appendReason(b []byte, r *Reason) []byte {
 	o := newObject(b)
 	o.text("code", r.Code)

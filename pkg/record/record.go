@@ -64,10 +64,14 @@ type Record struct {
 	ModelID     string
 	SchemaHash  string
 	Reasons     []Reason
+	Shadow      []Shadow // what models say that are watched and never alert
 
 	// Vector is the feature vector, in the schema's order; nil for flows that
 	// have none. It is not a column of the row.
 	Vector []float32
+	// VectorSchema is the hash of the schema that the vector's columns are of, empty
+	// when it is not known. It is not a column of the row.
+	VectorSchema string
 }
 
 // Verdict is what Trench makes of a flow.
@@ -213,6 +217,14 @@ type Response struct {
 type Header struct {
 	Name  string `parquet:"name"`
 	Value string `parquet:"value"`
+}
+
+// Shadow is what a model says that runs beside the one that counts.
+type Shadow struct {
+	ModelID string
+	Margin  float64 // NaN when not scored
+	Score   float64 // calibrated probability, NaN when not scored
+	Verdict Verdict
 }
 
 // Reason is one cause of a verdict.

@@ -41,6 +41,7 @@ func full(text string) *Record {
 			Responses: []Response{{Status: 200, Version: "HTTP/1.1", Server: text, Headers: []Header{{text, text}}}}},
 		Score: 0.25, Verdict: Malicious, VerdictNote: text, Margin: -1, ModelID: "m", SchemaHash: "h",
 		Reasons: []Reason{{Code: "c", Text: text, Value: nan, Contribution: 1, Attack: "T1573"}},
+		Shadow:  []Shadow{{ModelID: text, Margin: -1, Score: 0.5, Verdict: Suspicious}, {ModelID: "n", Margin: nan, Score: nan}},
 	}
 }
 
@@ -50,7 +51,7 @@ func TestEveryFieldHasAColumn(t *testing.T) {
 	if err := json.Unmarshal(full("x").AppendJSON(nil), &all); err != nil {
 		t.Fatal(err)
 	}
-	if fields := reflect.TypeFor[Record]().NumField() - 1; len(columns) != fields || len(all) != fields { // Vector is no column
+	if fields := reflect.TypeFor[Record]().NumField() - 2; len(columns) != fields || len(all) != fields { // Vector and VectorSchema are no columns
 		t.Errorf("%d columns, %d members, %d fields", len(columns), len(all), fields)
 	}
 }

@@ -314,6 +314,7 @@ func full(n int) *record.Record {
 	r.HASSH, r.CommunityID = "h", "1:xyz="
 	r.Score, r.Margin, r.Verdict, r.VerdictNote, r.ModelID, r.SchemaHash = 0.987654321, 4.380000001, record.Malicious, "note", "m", "s"
 	r.Reasons = []record.Reason{{Code: "c", Text: "t", Value: math.NaN(), Contribution: -0.5, Attack: "T1573"}, {Code: "d", Text: "u", Value: 1e-9, Contribution: 2}}
-	r.Vector = []float32{1.5, float32(math.NaN()), -3}
+	r.Shadow = []record.Shadow{{ModelID: "n", Margin: -1.5, Score: 0.25, Verdict: record.Suspicious}, {ModelID: "o", Margin: math.NaN(), Score: math.NaN()}}
+	r.Vector, r.VectorSchema = []float32{1.5, float32(math.NaN()), -3}, "v"
 	return r
 }

@@ -216,6 +216,12 @@ type (
 		Contribution float64  `ch:"contribution"`
 		Attack       string   `ch:"attack"`
 	}
+	shadow struct {
+		ModelID string   `ch:"model_id"`
+		Margin  *float64 `ch:"margin"`
+		Score   *float64 `ch:"score"`
+		Verdict string   `ch:"verdict"`
+	}
 	letterHeader struct {
 		Key   string `ch:"key"`
 		Value string `ch:"value"`
@@ -320,6 +326,11 @@ func flows() table[record.Record] {
 				return reason{valid(x.Code), valid(x.Text), observed(x.Value), x.Contribution, valid(x.Attack)}
 			})
 		}),
+		list("shadow", "Array(Tuple(model_id String, margin Nullable(Float64), score Nullable(Float64), verdict String))", func(r *r) []shadow {
+			return each(r.Shadow, func(s *record.Shadow) shadow {
+				return shadow{valid(s.ModelID), observed(s.Margin), observed(s.Score), s.Verdict.String()}
+			})
+		}),
 	}}
 }
 
@@ -419,7 +430,7 @@ func featureVectors() table[record.Record] {
 		plain("flow_id", "FixedString(32)", func(r *r) string { return r.FlowID.String() }),
 		instant("ts", func(r *r) int64 { return r.TS }),
 		plain("part", "UInt32", func(r *r) uint32 { return r.Part }),
-		short("schema_hash", func(r *r) string { return r.SchemaHash }),
+		short("schema_hash", func(r *r) string { return r.VectorSchema }),
 		list("vector", "Array(Float32)", func(r *r) []float32 { return r.Vector }),
 	}}
 }

@@ -9,13 +9,13 @@ import (
 )
 
 // MarshalFeatures appends r's Features message to dst: everything but what
-// scoring finds out (score, margin, verdict, model_id and reasons). On error dst
+// scoring finds out (score, margin, verdict, model_id, reasons and shadow). On error dst
 // is returned as it was.
 func MarshalFeatures(dst []byte, r *record.Record) ([]byte, error) {
 	if err := checkLists(r); err != nil {
 		return dst, err
 	}
-	return marshal(dst, "features", &trenchv1.Features{Row: rowOut(r), Vector: r.Vector})
+	return marshal(dst, "features", &trenchv1.Features{Row: rowOut(r), Vector: r.Vector, VectorSchema: r.VectorSchema})
 }
 
 // UnmarshalFeatures replaces r by what b says. What scoring finds out is set to
@@ -28,7 +28,7 @@ func UnmarshalFeatures(b []byte, r *record.Record) error {
 	var c check
 	c.rowIn(r, m.Row)
 	c.list("vector", len(m.Vector), MaxVector)
-	r.Vector = m.Vector
+	r.Vector, r.VectorSchema = m.Vector, m.VectorSchema
 	r.Score, r.Margin = math.NaN(), math.NaN()
 	return c.wrap("features")
 }
@@ -40,7 +40,7 @@ func MarshalVerdict(dst []byte, r *record.Record) ([]byte, error) {
 		return dst, err
 	}
 	m := &trenchv1.Verdict{
-		Row: rowOut(r), Vector: r.Vector,
+		Row: rowOut(r), Vector: r.Vector, VectorSchema: r.VectorSchema,
 		Score: r.Score, Margin: r.Margin, Level: trenchv1.Level(r.Verdict), ModelId: r.ModelID,
 	}
 	for i := range r.Reasons {
@@ -48,6 +48,10 @@ func MarshalVerdict(dst []byte, r *record.Record) ([]byte, error) {
 		m.Reasons = append(m.Reasons, &trenchv1.Reason{
 			Code: s.Code, Text: s.Text, Value: s.Value, Contribution: s.Contribution, Attack: s.Attack,
 		})
+	}
+	for i := range r.Shadow {
+		s := &r.Shadow[i]
+		m.Shadow = append(m.Shadow, &trenchv1.Shadow{ModelId: s.ModelID, Margin: s.Margin, Score: s.Score, Level: trenchv1.Level(s.Verdict)})
 	}
 	return marshal(dst, "verdict", m)
 }
@@ -61,12 +65,8 @@ func UnmarshalVerdict(b []byte, r *record.Record) error {
 	var c check
 	c.rowIn(r, m.Row)
 	c.list("vector", len(m.Vector), MaxVector)
-	r.Vector = m.Vector
-	if m.Level < 0 || m.Level > trenchv1.Level(record.Malicious) {
-		c.fail("level", "%d is no value of it", m.Level)
-	} else {
-		r.Verdict = record.Verdict(m.Level)
-	}
+	r.Vector, r.VectorSchema = m.Vector, m.VectorSchema
+	r.Verdict = c.verdict("level", m.Level)
 	r.Score, r.Margin, r.ModelID = m.Score, m.Margin, m.ModelId
 	if n := c.list("reasons", len(m.Reasons), MaxList); n > 0 {
 		r.Reasons = make([]record.Reason, n)
@@ -76,7 +76,21 @@ func UnmarshalVerdict(b []byte, r *record.Record) error {
 			}
 		}
 	}
+	if n := c.list("shadow", len(m.Shadow), MaxList); n > 0 {
+		r.Shadow = make([]record.Shadow, n)
+		for i, s := range m.Shadow {
+			r.Shadow[i] = record.Shadow{ModelID: s.ModelId, Margin: s.Margin, Score: s.Score, Verdict: c.verdict("shadow.level", s.Level)}
+		}
+	}
 	return c.wrap("verdict")
+}
+
+func (c *check) verdict(field string, l trenchv1.Level) record.Verdict {
+	if l < 0 || l > trenchv1.Level(record.Malicious) {
+		c.fail(field, "%d is no value of it", l)
+		return record.Unscored
+	}
+	return record.Verdict(l)
 }
 
 // checkLists refuses what the reader would refuse, so that the fault shows where
@@ -87,7 +101,7 @@ func checkLists(r *record.Record) error {
 		n, limit int
 	}{
 		{"vector", len(r.Vector), MaxVector}, {"splt", len(r.SPLT), MaxList}, {"vlan", len(r.VLAN), MaxList},
-		{"byte_dist", len(r.ByteDist), 256}, {"cert_chain", len(r.CertChain), MaxList}, {"reasons", len(r.Reasons), MaxList},
+		{"byte_dist", len(r.ByteDist), 256}, {"cert_chain", len(r.CertChain), MaxList}, {"reasons", len(r.Reasons), MaxList}, {"shadow", len(r.Shadow), MaxList},
 		{"tls_client_ciphers", len(r.TLSClientCiphers), MaxList}, {"tls_client_extensions", len(r.TLSClientExtensions), MaxList},
 		{"tls_server_extensions", len(r.TLSServerExtensions), MaxList},
 	}

@@ -28,7 +28,8 @@ const (
 type Features struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Row           *Row                   `protobuf:"bytes,1,opt,name=row" json:"row,omitempty"`
-	Vector        []float32              `protobuf:"fixed32,2,rep,packed,name=vector" json:"vector,omitempty"` // in the order of the schema that row.schema_hash names; empty when the flow has none
+	Vector        []float32              `protobuf:"fixed32,2,rep,packed,name=vector" json:"vector,omitempty"`                        // in the order of the schema that vector_schema names; empty when the flow has none
+	VectorSchema  string                 `protobuf:"bytes,3,opt,name=vector_schema,json=vectorSchema" json:"vector_schema,omitempty"` // hash of the vector's schema, empty when it is not known
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -77,14 +78,22 @@ func (x *Features) GetVector() []float32 {
 	return nil
 }
 
+func (x *Features) GetVectorSchema() string {
+	if x != nil {
+		return x.VectorSchema
+	}
+	return ""
+}
+
 var File_trench_v1_features_proto protoreflect.FileDescriptor
 
 const file_trench_v1_features_proto_rawDesc = "" +
 	"\n" +
-	"\x18trench/v1/features.proto\x12\ttrench.v1\x1a\x13trench/v1/row.proto\"D\n" +
+	"\x18trench/v1/features.proto\x12\ttrench.v1\x1a\x13trench/v1/row.proto\"i\n" +
 	"\bFeatures\x12 \n" +
 	"\x03row\x18\x01 \x01(\v2\x0e.trench.v1.RowR\x03row\x12\x16\n" +
-	"\x06vector\x18\x02 \x03(\x02R\x06vectorB!Z\x18trench/pkg/wire/trenchv1\x92\x03\x04\b\x02 \x03b\beditionsp\xe8\a"
+	"\x06vector\x18\x02 \x03(\x02R\x06vector\x12#\n" +
+	"\rvector_schema\x18\x03 \x01(\tR\fvectorSchemaB!Z\x18trench/pkg/wire/trenchv1\x92\x03\x04\b\x02 \x03b\beditionsp\xe8\a"
 
 var (
 	file_trench_v1_features_proto_rawDescOnce sync.Once

@@ -86,7 +86,7 @@ type Row struct {
 	Hassh               string         `protobuf:"bytes,52,opt,name=hassh" json:"hassh,omitempty"`
 	CommunityId         string         `protobuf:"bytes,53,opt,name=community_id,json=communityId" json:"community_id,omitempty"`
 	VerdictNote         string         `protobuf:"bytes,54,opt,name=verdict_note,json=verdictNote" json:"verdict_note,omitempty"` // why it is not scored, which list applied
-	SchemaHash          string         `protobuf:"bytes,55,opt,name=schema_hash,json=schemaHash" json:"schema_hash,omitempty"`    // of the feature vector
+	SchemaHash          string         `protobuf:"bytes,55,opt,name=schema_hash,json=schemaHash" json:"schema_hash,omitempty"`    // of the columns that the model uses, empty when not scored
 	Ja4S                string         `protobuf:"bytes,56,opt,name=ja4s" json:"ja4s,omitempty"`                                  // this and the next four only when FoxIO's licence was accepted
 	Ja4X                string         `protobuf:"bytes,57,opt,name=ja4x" json:"ja4x,omitempty"`
 	Ja4H                string         `protobuf:"bytes,58,opt,name=ja4h" json:"ja4h,omitempty"`

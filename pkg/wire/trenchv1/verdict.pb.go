@@ -81,12 +81,14 @@ func (Level) EnumDescriptor() ([]byte, []int) {
 type Verdict struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Row           *Row                   `protobuf:"bytes,1,opt,name=row" json:"row,omitempty"`
-	Vector        []float32              `protobuf:"fixed32,2,rep,packed,name=vector" json:"vector,omitempty"` // in the order of the schema that row.schema_hash names; empty when the flow has none
+	Vector        []float32              `protobuf:"fixed32,2,rep,packed,name=vector" json:"vector,omitempty"` // in the order of the schema that vector_schema names; empty when the flow has none
 	Score         float64                `protobuf:"fixed64,3,opt,name=score" json:"score,omitempty"`          // calibrated probability, NaN when not scored
 	Margin        float64                `protobuf:"fixed64,4,opt,name=margin" json:"margin,omitempty"`        // raw model output, log-odds, NaN when not scored
 	Level         Level                  `protobuf:"varint,5,opt,name=level,enum=trench.v1.Level" json:"level,omitempty"`
 	ModelId       string                 `protobuf:"bytes,6,opt,name=model_id,json=modelId" json:"model_id,omitempty"`
-	Reasons       []*Reason              `protobuf:"bytes,7,rep,name=reasons" json:"reasons,omitempty"` // strongest first
+	Reasons       []*Reason              `protobuf:"bytes,7,rep,name=reasons" json:"reasons,omitempty"`                               // strongest first
+	VectorSchema  string                 `protobuf:"bytes,8,opt,name=vector_schema,json=vectorSchema" json:"vector_schema,omitempty"` // hash of the vector's schema, empty when it is not known
+	Shadow        []*Shadow              `protobuf:"bytes,9,rep,name=shadow" json:"shadow,omitempty"`                                 // models that are watched and never alert
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -170,6 +172,89 @@ func (x *Verdict) GetReasons() []*Reason {
 	return nil
 }
 
+func (x *Verdict) GetVectorSchema() string {
+	if x != nil {
+		return x.VectorSchema
+	}
+	return ""
+}
+
+func (x *Verdict) GetShadow() []*Shadow {
+	if x != nil {
+		return x.Shadow
+	}
+	return nil
+}
+
+// Shadow is what a model says that runs beside the one that counts.
+type Shadow struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ModelId       string                 `protobuf:"bytes,1,opt,name=model_id,json=modelId" json:"model_id,omitempty"`
+	Margin        float64                `protobuf:"fixed64,2,opt,name=margin" json:"margin,omitempty"` // NaN when not scored
+	Score         float64                `protobuf:"fixed64,3,opt,name=score" json:"score,omitempty"`   // calibrated probability, NaN when not scored
+	Level         Level                  `protobuf:"varint,4,opt,name=level,enum=trench.v1.Level" json:"level,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Shadow) Reset() {
+	*x = Shadow{}
+	mi := &file_trench_v1_verdict_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Shadow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Shadow) ProtoMessage() {}
+
+func (x *Shadow) ProtoReflect() protoreflect.Message {
+	mi := &file_trench_v1_verdict_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Shadow.ProtoReflect.Descriptor instead.
+func (*Shadow) Descriptor() ([]byte, []int) {
+	return file_trench_v1_verdict_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Shadow) GetModelId() string {
+	if x != nil {
+		return x.ModelId
+	}
+	return ""
+}
+
+func (x *Shadow) GetMargin() float64 {
+	if x != nil {
+		return x.Margin
+	}
+	return 0
+}
+
+func (x *Shadow) GetScore() float64 {
+	if x != nil {
+		return x.Score
+	}
+	return 0
+}
+
+func (x *Shadow) GetLevel() Level {
+	if x != nil {
+		return x.Level
+	}
+	return Level_LEVEL_UNSPECIFIED
+}
+
 // Reason is one cause of a verdict.
 type Reason struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -184,7 +269,7 @@ type Reason struct {
 
 func (x *Reason) Reset() {
 	*x = Reason{}
-	mi := &file_trench_v1_verdict_proto_msgTypes[1]
+	mi := &file_trench_v1_verdict_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -196,7 +281,7 @@ func (x *Reason) String() string {
 func (*Reason) ProtoMessage() {}
 
 func (x *Reason) ProtoReflect() protoreflect.Message {
-	mi := &file_trench_v1_verdict_proto_msgTypes[1]
+	mi := &file_trench_v1_verdict_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -209,7 +294,7 @@ func (x *Reason) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reason.ProtoReflect.Descriptor instead.
 func (*Reason) Descriptor() ([]byte, []int) {
-	return file_trench_v1_verdict_proto_rawDescGZIP(), []int{1}
+	return file_trench_v1_verdict_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Reason) GetCode() string {
@@ -251,7 +336,7 @@ var File_trench_v1_verdict_proto protoreflect.FileDescriptor
 
 const file_trench_v1_verdict_proto_rawDesc = "" +
 	"\n" +
-	"\x17trench/v1/verdict.proto\x12\ttrench.v1\x1a\x13trench/v1/row.proto\"\xe1\x01\n" +
+	"\x17trench/v1/verdict.proto\x12\ttrench.v1\x1a\x13trench/v1/row.proto\"\xb1\x02\n" +
 	"\aVerdict\x12 \n" +
 	"\x03row\x18\x01 \x01(\v2\x0e.trench.v1.RowR\x03row\x12\x16\n" +
 	"\x06vector\x18\x02 \x03(\x02R\x06vector\x12\x14\n" +
@@ -259,7 +344,14 @@ const file_trench_v1_verdict_proto_rawDesc = "" +
 	"\x06margin\x18\x04 \x01(\x01R\x06margin\x12&\n" +
 	"\x05level\x18\x05 \x01(\x0e2\x10.trench.v1.LevelR\x05level\x12\x19\n" +
 	"\bmodel_id\x18\x06 \x01(\tR\amodelId\x12+\n" +
-	"\areasons\x18\a \x03(\v2\x11.trench.v1.ReasonR\areasons\"\x82\x01\n" +
+	"\areasons\x18\a \x03(\v2\x11.trench.v1.ReasonR\areasons\x12#\n" +
+	"\rvector_schema\x18\b \x01(\tR\fvectorSchema\x12)\n" +
+	"\x06shadow\x18\t \x03(\v2\x11.trench.v1.ShadowR\x06shadow\"y\n" +
+	"\x06Shadow\x12\x19\n" +
+	"\bmodel_id\x18\x01 \x01(\tR\amodelId\x12\x16\n" +
+	"\x06margin\x18\x02 \x01(\x01R\x06margin\x12\x14\n" +
+	"\x05score\x18\x03 \x01(\x01R\x05score\x12&\n" +
+	"\x05level\x18\x04 \x01(\x0e2\x10.trench.v1.LevelR\x05level\"\x82\x01\n" +
 	"\x06Reason\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12\x14\n" +
@@ -285,22 +377,25 @@ func file_trench_v1_verdict_proto_rawDescGZIP() []byte {
 }
 
 var file_trench_v1_verdict_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_trench_v1_verdict_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_trench_v1_verdict_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
 var file_trench_v1_verdict_proto_goTypes = []any{
 	(Level)(0),      // 0: trench.v1.Level
 	(*Verdict)(nil), // 1: trench.v1.Verdict
-	(*Reason)(nil),  // 2: trench.v1.Reason
-	(*Row)(nil),     // 3: trench.v1.Row
+	(*Shadow)(nil),  // 2: trench.v1.Shadow
+	(*Reason)(nil),  // 3: trench.v1.Reason
+	(*Row)(nil),     // 4: trench.v1.Row
 }
 var file_trench_v1_verdict_proto_depIdxs = []int32{
-	3, // 0: trench.v1.Verdict.row:type_name -> trench.v1.Row
+	4, // 0: trench.v1.Verdict.row:type_name -> trench.v1.Row
 	0, // 1: trench.v1.Verdict.level:type_name -> trench.v1.Level
-	2, // 2: trench.v1.Verdict.reasons:type_name -> trench.v1.Reason
-	3, // [3:3] is the sub-list for method output_type
-	3, // [3:3] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	3, // 2: trench.v1.Verdict.reasons:type_name -> trench.v1.Reason
+	2, // 3: trench.v1.Verdict.shadow:type_name -> trench.v1.Shadow
+	0, // 4: trench.v1.Shadow.level:type_name -> trench.v1.Level
+	5, // [5:5] is the sub-list for method output_type
+	5, // [5:5] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_trench_v1_verdict_proto_init() }
@@ -315,7 +410,7 @@ func file_trench_v1_verdict_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_trench_v1_verdict_proto_rawDesc), len(file_trench_v1_verdict_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   2,
+			NumMessages:   3,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
