@@ -148,6 +148,12 @@ func (b *Bundle) Thresholds() []Threshold { return slices.Clone(b.thresholds) }
 // ExcludedCaptures lists the captures that were kept out of training.
 func (b *Bundle) ExcludedCaptures() []string { return slices.Clone(b.schema.ExcludedCaptures) }
 
+// Covers reports whether the model may score rows of a protocol (app_proto): any,
+// unless schema.json lists its protocols.
+func (b *Bundle) Covers(protocol string) bool {
+	return len(b.schema.Protocols) == 0 || slices.Contains(b.schema.Protocols, protocol)
+}
+
 // Card is the model card, Markdown.
 func (b *Bundle) Card() string { return b.card }
 

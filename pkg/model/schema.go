@@ -35,6 +35,7 @@ type schema struct {
 	Hash             string          `json:"hash"`
 	ExtractorVersion string          `json:"extractor_version"`
 	Features         []schemaFeature `json:"features"`
+	Protocols        []string        `json:"protocols"` // app_proto of the rows that it may score; empty: any
 	ExcludedCaptures []string        `json:"excluded_captures"`
 	Trained          json.RawMessage `json:"trained"`
 }

@@ -99,7 +99,7 @@ func TestRecordSurvivesTheBusBitForBit(t *testing.T) {
 // unscored is what is left of a record that was not scored yet.
 func unscored(r *record.Record) *record.Record {
 	u := *r
-	u.Score, u.Margin, u.Verdict, u.ModelID, u.Reasons = math.NaN(), math.NaN(), record.Unscored, "", nil
+	u.Score, u.Margin, u.Verdict, u.ModelID, u.Reasons, u.Shadow = math.NaN(), math.NaN(), record.Unscored, "", nil, nil
 	return &u
 }
 
