@@ -14,7 +14,6 @@ import (
 
 	"trench/pkg/features"
 	"trench/pkg/flow"
-	"trench/pkg/model"
 	"trench/pkg/record"
 	"trench/pkg/scoring"
 )
@@ -38,7 +37,7 @@ type Analysis struct {
 	Features features.Config
 	Workers  int
 	Last     Stage
-	Bundle   *model.Bundle // nil: nothing is scored
+	Scoring  *scoring.Source // nil: nothing is scored
 	Stdin    io.Reader
 	// BatchRows is how many rows Rows gets at once, at most.
 	BatchRows int
@@ -101,7 +100,11 @@ func (a *Analysis) line() *line {
 		l.extractor = features.NewExtractor(a.Features)
 	}
 	if a.Last >= StageScoring {
-		l.scorer = scoring.New(a.Bundle, a.Features.Schema())
+		source := a.Scoring
+		if source == nil {
+			source = scoring.Fixed(nil, nil, nil)
+		}
+		l.scorer = source.NewStage(a.Features.Schema())
 	}
 	return l
 }
@@ -124,12 +127,15 @@ func (l *line) flush() error {
 	if len(l.batch) == 0 {
 		return nil
 	}
+	var allowed, denied uint64
 	if l.scorer != nil {
-		l.scorer.Process(l.batch)
+		allowed, denied = l.scorer.Process(l.batch)
 	}
 	l.a.mu.Lock()
 	defer l.a.mu.Unlock()
 	l.a.counted.add(l.batch)
+	l.a.counted.Allowed += allowed
+	l.a.counted.Denied += denied
 	err := l.a.Rows(l.batch)
 	l.batch = l.batch[:0]
 	return err

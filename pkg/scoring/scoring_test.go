@@ -47,7 +47,7 @@ func TestRowsThatCannotBeScoredSayWhy(t *testing.T) {
 		{nil, hello, scoring.NoteNoModel},
 		{bundle, hello, ""},
 	} {
-		r := &record.Record{Vector: c.vector, Verdict: record.Malicious, Reasons: []record.Reason{{Code: "left over"}}}
+		r := &record.Record{Vector: c.vector, PayloadC2S: 1, PayloadS2C: 1, Verdict: record.Malicious, Reasons: []record.Reason{{Code: "left over"}}}
 		scoring.New(c.bundle, features.Default()).Process([]*record.Record{r})
 		scored := r.Verdict != record.Unscored
 		if r.VerdictNote != c.note || scored != (c.note == "") || math.IsNaN(r.Score) == scored || math.IsNaN(r.Margin) == scored || (r.ModelID == "") == scored {
@@ -68,7 +68,7 @@ func TestBatchesScoreAsSingleRows(t *testing.T) {
 	st := scoring.New(bundle, features.Default())
 	var batch []*record.Record
 	for i := range 50 {
-		r := &record.Record{}
+		r := &record.Record{PayloadC2S: 1, PayloadS2C: 1}
 		if i%3 != 0 {
 			r.Vector = vector(t, map[string]float32{"ch_len": float32(100 + i*7), "sn_present": float32(i % 2), "fl_by_s": float32(i * 1000)})
 		}
@@ -76,7 +76,7 @@ func TestBatchesScoreAsSingleRows(t *testing.T) {
 	}
 	st.Process(batch)
 	for i, r := range batch {
-		one := &record.Record{Vector: r.Vector}
+		one := &record.Record{PayloadC2S: 1, PayloadS2C: 1, Vector: r.Vector}
 		st.Process([]*record.Record{one})
 		if one.Verdict != r.Verdict || math.Float64bits(one.Margin) != math.Float64bits(r.Margin) || len(one.Reasons) != len(r.Reasons) {
 			t.Errorf("row %d: %v %v alone, %v %v in a batch", i, one.Verdict, one.Margin, r.Verdict, r.Margin)

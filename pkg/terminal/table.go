@@ -104,7 +104,11 @@ type entry struct {
 }
 
 func entryOf(r *record.Record) entry {
-	return entry{verdict: r.Verdict, margin: r.Margin, ts: r.TS, id: string(r.FlowID[:])}
+	e := entry{verdict: r.Verdict, margin: r.Margin, ts: r.TS, id: string(r.FlowID[:])}
+	if math.IsNaN(e.margin) { // a list alone decided
+		e.margin = math.Inf(-1)
+	}
+	return e
 }
 
 // less reports whether a is less worth a look than b; it is a total order, so
@@ -148,6 +152,9 @@ func lines(r *record.Record) string {
 	}
 	fmt.Fprintf(&b, "%-10s  %6s  %-19s  %-23s  %-23s  %-8s  %s\n", r.Verdict, score, time.Unix(0, r.TS).UTC().Format(time.DateTime),
 		endpoint(r.ClientIP, r.ClientPort), endpoint(r.ServerIP, r.ServerPort), protocol(r), printable(name(r)))
+	if r.VerdictNote != "" && r.Verdict != record.Unscored {
+		fmt.Fprintf(&b, "            %s\n", printable(r.VerdictNote))
+	}
 	for _, x := range r.Reasons[:min(len(r.Reasons), shownReasons)] {
 		fmt.Fprintf(&b, "            %+.2f  %s", x.Contribution, printable(x.Text))
 		if x.Attack != "" {

@@ -14,7 +14,6 @@ import (
 	"trench/pkg/bus"
 	"trench/pkg/bus/kafka"
 	"trench/pkg/features"
-	"trench/pkg/model"
 	"trench/pkg/record"
 	"trench/pkg/scoring"
 	"trench/pkg/service"
@@ -42,11 +41,12 @@ type settings struct {
 		// Profile names the schema of the vectors, as the features service makes them.
 		Profile string `yaml:"profile"`
 	} `yaml:"model"`
+	Scoring scoring.Config `yaml:",inline"` // lists, shadow, reload
 }
 
 // Validate reports all faults at once.
 func (s *settings) Validate() error {
-	errs := []error{s.Config.Validate(), s.ValidateStage(s.Stage)}
+	errs := []error{s.Config.Validate(), s.ValidateStage(s.Stage), s.Scoring.Validate()}
 	if s.Model.Dir != "" && s.Model.Dir != scoring.NoModel {
 		if info, err := os.Stat(s.Model.Dir); err != nil {
 			errs = append(errs, fmt.Errorf("model.dir: %w", err))
@@ -61,7 +61,7 @@ func (s *settings) Validate() error {
 }
 
 func run(ctx context.Context, args []string, stderr io.Writer) int {
-	s := &settings{Config: service.DefaultConfig(port), Stage: stage.DefaultConfig()}
+	s := &settings{Config: service.DefaultConfig(port), Stage: stage.DefaultConfig(), Scoring: scoring.DefaultConfig()}
 	return service.Main(ctx, service.Program{
 		Name: name, Config: s, Common: &s.Config,
 		Topics: []string{wire.TopicFeatures, wire.TopicVerdicts, wire.TopicDeadLetter},
@@ -74,14 +74,9 @@ func (s *settings) run(ctx context.Context, env *service.Env) error {
 	if err != nil {
 		return err
 	}
-	bundle, err := scoring.LoadModel(s.Model.Dir, schema)
+	source, err := scoring.Open(s.Model.Dir, s.Scoring, schema, env.Log, env.Registry)
 	if err != nil {
 		return err
-	}
-	if bundle == nil {
-		env.Log.Warn("no model: flows are not scored")
-	} else {
-		env.Log.Info("model loaded", "model", bundle.ID())
 	}
 	producer := kafka.NewProducer(s.Kafka, env.Log, env.Metrics)
 	defer producer.Close()
@@ -91,15 +86,15 @@ func (s *settings) run(ctx context.Context, env *service.Env) error {
 			return kafka.NewConsumer(s.Kafka, wire.TopicFeatures, group, env.Log, env.Metrics)
 		},
 		Decode:      stage.DecodeFeatures,
-		NewHandler:  func() stage.Handler[record.Record] { return handler(bundle, schema, producer) },
+		NewHandler:  func() stage.Handler[record.Record] { return handler(source, schema, producer) },
 		DeadLetters: producer,
 	}
 	env.SetReady(runner.Ready)
-	return runner.Run(ctx)
+	return source.Beside(ctx, s.Scoring.Reload, runner.Run)
 }
 
-func handler(bundle *model.Bundle, schema *features.Schema, producer bus.Producer) stage.Handler[record.Record] {
-	scorer := scoring.New(bundle, schema)
+func handler(source *scoring.Source, schema *features.Schema, producer bus.Producer) stage.Handler[record.Record] {
+	scorer := source.NewStage(schema)
 	var rows []*record.Record
 	return &stage.Pipe[record.Record, record.Record]{
 		Process: func(in, out []record.Record) {

@@ -17,6 +17,8 @@ import (
 	"trench/pkg/export"
 	"trench/pkg/features"
 	"trench/pkg/filter"
+	"trench/pkg/model"
+	"trench/pkg/policy"
 	"trench/pkg/record"
 	"trench/pkg/scoring"
 	"trench/pkg/service"
@@ -30,6 +32,8 @@ type analyzeFlags struct {
 	all     bool
 	top     int
 	model   string
+	shadow  []string
+	lists   []string
 	only    string
 	bytes   bool
 }
@@ -130,6 +134,8 @@ could not be read to its end; everything else was processed then.`,
 	cmd.Flags().BoolVar(&f.all, "all", false, "list every flow as it ends, not just those worth a look")
 	cmd.Flags().IntVar(&f.top, "top", 20, "list at most this many flows")
 	cmd.Flags().StringVar(&f.model, "model", "", "model bundle `directory`, or none (default: the built-in model)")
+	cmd.Flags().StringArrayVar(&f.shadow, "shadow", nil, "`directory` of a bundle that scores too and never alerts; repeatable")
+	cmd.Flags().StringArrayVar(&f.lists, "lists", nil, "YAML `file` of allow and deny entries, which overrule the model; repeatable")
 	cmd.Flags().StringVar(&f.only, "only", "", "stop after a `stage`: capture or features")
 	cmd.Flags().BoolVar(&f.bytes, "bytes", false, "fill byte_dist, the counts of payload byte values")
 	return cmd
@@ -155,7 +161,7 @@ func (f *analyzeFlags) run(ctx context.Context, paths []string, stdin io.Reader,
 		return usage(fmt.Errorf("--top: %d is below 0", f.top))
 	}
 	if a.Last == app.StageScoring {
-		if a.Bundle, err = scoring.LoadModel(f.model, a.Features.Schema()); err != nil {
+		if a.Scoring, err = f.scoring(a.Features.Schema()); err != nil {
 			return usage(err)
 		}
 	}
@@ -182,6 +188,26 @@ func (f *analyzeFlags) run(ctx context.Context, paths []string, stdin io.Reader,
 		err = table.Print(stdout)
 	}
 	return finish(sum, err, stderr)
+}
+
+// scoring loads what the flags name.
+func (f *analyzeFlags) scoring(schema *features.Schema) (*scoring.Source, error) {
+	if len(f.shadow) > scoring.MaxShadows {
+		return nil, fmt.Errorf("--shadow: %d models, the limit is %d", len(f.shadow), scoring.MaxShadows)
+	}
+	var shadows []*model.Bundle
+	var errs []error
+	bundle, err := scoring.LoadModel(f.model, schema)
+	errs = append(errs, err)
+	for _, dir := range f.shadow {
+		b, err := scoring.LoadModel(dir, schema)
+		shadows, errs = append(shadows, b), append(errs, err)
+	}
+	lists, err := policy.Load(f.lists)
+	if err := errors.Join(append(errs, err)...); err != nil {
+		return nil, err
+	}
+	return scoring.Fixed(bundle, shadows, lists), nil
 }
 
 // outputs are the files of -o.
@@ -257,6 +283,9 @@ func finish(s *app.Summary, err error, stderr io.Writer) error {
 	fmt.Fprintf(stderr, "%s packets, %s in %d files: %d flows, %d TLS, %d QUIC, %d DTLS; %d malicious, %d suspicious; %s\n",
 		terminal.Count(float64(s.Packets)), terminal.Bytes(float64(s.Bytes)), s.Files, s.Flows, s.TLS, s.QUIC, s.DTLS,
 		s.Malicious, s.Suspicious, s.Elapsed.Round(time.Millisecond))
+	if s.Allowed > 0 || s.Denied > 0 {
+		fmt.Fprintf(stderr, "lists decided: %d flows allowed, %d denied\n", s.Allowed, s.Denied)
+	}
 	fmt.Fprintln(stderr, s.Line())
 	switch {
 	case err != nil:

@@ -31,6 +31,7 @@ type sensor struct {
 	Features features.Config `yaml:"features"`
 	Workers  int             `yaml:"workers"` // goroutines for files; a live interface has one for each ring
 	Model    string          `yaml:"model"`   // bundle directory, none, or empty for the built-in model
+	Scoring  scoring.Config  `yaml:",inline"` // lists, shadow, reload
 	Output   struct {
 		// Files of NDJSON are appended to: every report of a flow (- is stdout).
 		Files []string `yaml:"files"`
@@ -45,7 +46,7 @@ type sensor struct {
 const runPort = 9104
 
 func defaultSensor() *sensor {
-	s := &sensor{Input: app.DefaultOrigin(), Capture: app.DefaultConfig(), Features: features.DefaultConfig(), Workers: runtime.GOMAXPROCS(0),
+	s := &sensor{Input: app.DefaultOrigin(), Capture: app.DefaultConfig(), Features: features.DefaultConfig(), Workers: runtime.GOMAXPROCS(0), Scoring: scoring.DefaultConfig(),
 		HTTP: obs.HTTPConfig{Listen: fmt.Sprintf("127.0.0.1:%d", runPort)}, Log: obs.DefaultLogConfig()}
 	s.Output.ClickHouse = store.DefaultConfig()
 	s.Output.ClickHouse.Addr = nil
@@ -56,7 +57,7 @@ func defaultSensor() *sensor {
 func (s *sensor) Validate() error {
 	errs := []error{
 		config.Section("input", s.Input.Validate()), config.Section("capture", s.Capture.Validate()), config.Section("features", s.Features.Validate()),
-		config.Section("http", s.HTTP.Validate()), config.Section("log", s.Log.Validate()),
+		config.Section("http", s.HTTP.Validate()), config.Section("log", s.Log.Validate()), s.Scoring.Validate(),
 	}
 	if s.Workers < 1 || s.Workers > 256 {
 		errs = append(errs, fmt.Errorf("workers: %d is not between 1 and 256", s.Workers))
@@ -86,7 +87,7 @@ ClickHouse. One process does it all, so what ClickHouse does not take in time wa
 are kept until it is back, and packets of an interface are then lost, and counted. Where that
 must not be, run the services over Kafka.
 
-SIGINT and SIGTERM end it: open flows are written, then it stops.`,
+SIGINT and SIGTERM end it: open flows are written, then it stops. SIGHUP reads model and lists again.`,
 		Example: `  trench run -c sensor.yaml
 
   # sensor.yaml
@@ -119,7 +120,8 @@ const storedRows = 5000
 
 func (s *sensor) run(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer) error {
 	log := obs.NewLogger(s.Log, stderr)
-	bundle, err := scoring.LoadModel(s.Model, s.Features.Schema())
+	reg := obs.NewRegistry()
+	source, err := scoring.Open(s.Model, s.Scoring, s.Features.Schema(), log, reg)
 	if err != nil {
 		return usage(err)
 	}
@@ -130,10 +132,9 @@ func (s *sensor) run(ctx context.Context, stdin io.Reader, stdout, stderr io.Wri
 	if err := s.Features.Open(); err != nil {
 		return usage(config.Section("features", err))
 	}
-	a := &app.Analysis{Workers: s.Input.Workers(s.Workers), Last: app.StageScoring, Stdin: stdin, Features: s.Features, Capture: s.Capture, Bundle: bundle}
+	a := &app.Analysis{Workers: s.Input.Workers(s.Workers), Last: app.StageScoring, Stdin: stdin, Features: s.Features, Capture: s.Capture, Scoring: source}
 	a.Capture.Sensor, a.Capture.Reports = s.Sensor, true
 	a.Rows = out.write
-	reg := obs.NewRegistry()
 	if s.stores() {
 		w, err := store.NewWriter(s.Output.ClickHouse)
 		if err != nil {
@@ -153,7 +154,11 @@ func (s *sensor) run(ctx context.Context, stdin io.Reader, stdout, stderr io.Wri
 	serve, stop := context.WithCancel(context.WithoutCancel(ctx))
 	served := make(chan error, 1)
 	go func() { served <- server.Run(serve) }() // ends with serve
-	sum, err := a.RunOrigin(ctx, s.Input, log)
+	var sum *app.Summary
+	err = source.Beside(ctx, s.Scoring.Reload, func(ctx context.Context) (err error) {
+		sum, err = a.RunOrigin(ctx, s.Input, log)
+		return err
+	})
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		err = nil // as asked
 	}

@@ -28,6 +28,7 @@ import (
 	"trench/pkg/internal/pcapgen"
 	"trench/pkg/model"
 	"trench/pkg/record"
+	"trench/pkg/scoring"
 )
 
 // childArg makes the command a child that analyses standard input and prints a
@@ -90,7 +91,7 @@ func child(_ []string, out io.Writer) error {
 		if bundle, err = model.Default(features.Default()); err != nil {
 			return err
 		}
-		a := &app.Analysis{Capture: app.DefaultConfig(), Features: features.DefaultConfig(), Workers: 1, Last: app.StageScoring, Bundle: bundle,
+		a := &app.Analysis{Capture: app.DefaultConfig(), Features: features.DefaultConfig(), Workers: 1, Last: app.StageScoring, Scoring: scoring.Fixed(bundle, nil, nil),
 			Stdin: os.Stdin, Rows: func([]*record.Record) error { return nil }}
 		sum, err = a.Run(context.Background(), []string{app.Stdin})
 	}

@@ -17,6 +17,7 @@ import (
 	"trench/pkg/model"
 	"trench/pkg/pcap"
 	"trench/pkg/record"
+	"trench/pkg/scoring"
 )
 
 // stages prints what everything up to a stage costs.
@@ -91,7 +92,7 @@ func readOnly(file string) error {
 }
 
 func analyze(file string, workers int, last app.Stage, bundle *model.Bundle, write bool) (uint64, error) {
-	a := &app.Analysis{Capture: app.DefaultConfig(), Features: features.DefaultConfig(), Workers: workers, Last: last, Bundle: bundle,
+	a := &app.Analysis{Capture: app.DefaultConfig(), Features: features.DefaultConfig(), Workers: workers, Last: last, Scoring: scoring.Fixed(bundle, nil, nil),
 		Rows: func([]*record.Record) error { return nil }}
 	finish := func() error { return nil }
 	if write {
