@@ -85,7 +85,7 @@ func Fixed(b *model.Bundle, shadows []*model.Bundle, lists *policy.Set) *Source 
 	if lists == nil {
 		lists = policy.NewSet(nil)
 	}
-	s := &Source{metrics: newMetrics(nil)}
+	s := &Source{log: slog.New(slog.DiscardHandler), metrics: newMetrics(nil)}
 	s.serve(&served{b, shadows, lists})
 	return s
 }
@@ -113,14 +113,13 @@ func Open(dir string, cfg Config, schema *features.Schema, log *slog.Logger, reg
 	} else {
 		log.Info("model loaded", "model", bundle.ID(), "entries", lists.Len())
 	}
-	next := &served{bundle, nil, lists}
-	for _, dir := range cfg.Shadow {
+	s.serve(&served{bundle, make([]*model.Bundle, len(cfg.Shadow)), lists})
+	for i, dir := range cfg.Shadow {
 		w := watched{paths: []string{dir}}
 		w.changed()
 		s.shadows = append(s.shadows, w)
-		next.shadows = append(next.shadows, s.exchange(roleShadow, dir, nil))
+		s.exchangeShadow(i)
 	}
-	s.serve(next)
 	return s, nil
 }
 
@@ -161,47 +160,62 @@ func (s *Source) Beside(ctx context.Context, every time.Duration, work func(cont
 
 // reload exchanges what has changed, or everything.
 func (s *Source) reload(all bool) {
-	old := s.serving.Load()
-	next := &served{old.bundle, slices.Clone(old.shadows), old.lists}
 	if s.model.due(all) {
-		next.bundle = s.exchange(roleModel, s.model.paths[0], old.bundle)
+		s.exchange(roleModel, s.model.paths[0], s.serving.Load().bundle, func(next *served, b *model.Bundle) { next.bundle = b })
 	}
 	for i := range s.shadows {
 		if s.shadows[i].due(all) {
-			next.shadows[i] = s.exchange(roleShadow, s.shadows[i].paths[0], old.shadows[i])
+			s.exchangeShadow(i)
 		}
 	}
 	if s.lists.due(all) {
-		lists, err := policy.Load(s.lists.paths)
-		s.metrics.reloaded(roleLists, err)
-		if err != nil {
-			s.log.Error("lists refused, those before go on", "entries", old.lists.Len(), "err", err)
-		} else {
-			s.log.Info("lists exchanged", "entries", lists.Len(), "before", old.lists.Len())
-			next.lists = lists
-		}
+		s.exchangeLists()
 	}
-	if next.bundle == old.bundle && next.lists == old.lists && slices.Equal(next.shadows, old.shadows) {
-		s.count(old)
-		return
-	}
-	s.serve(next)
+	s.count()
 }
 
-// exchange returns the bundle in a folder, or the one before when it is refused.
-func (s *Source) exchange(role, dir string, before *model.Bundle) *model.Bundle {
-	b, err := loadFolder(dir, s.schema)
-	s.metrics.reloaded(role, err)
-	had := ""
+// exchange serves the bundle in a folder, unless it is refused. place puts it where
+// it belongs.
+func (s *Source) exchange(role, dir string, before *model.Bundle, place func(*served, *model.Bundle)) {
+	had := "none"
 	if before != nil {
 		had = before.ID()
 	}
+	b, err := loadFolder(dir, s.schema)
+	if err == nil {
+		next := *s.serving.Load()
+		place(&next, b)
+		s.serve(&next)
+	}
+	s.metrics.reloaded(role, err)
 	if err != nil {
 		s.log.Error("model refused, the one before goes on", "role", role, "dir", dir, "before", had, "err", err)
-		return before
+		return
 	}
 	s.log.Info("model exchanged", "role", role, "dir", dir, "model", b.ID(), "before", had)
-	return b
+}
+
+func (s *Source) exchangeShadow(i int) {
+	s.exchange(roleShadow, s.shadows[i].paths[0], s.serving.Load().shadows[i], func(next *served, b *model.Bundle) {
+		next.shadows = slices.Clone(next.shadows)
+		next.shadows[i] = b
+	})
+}
+
+func (s *Source) exchangeLists() {
+	next := *s.serving.Load()
+	before := next.lists.Len()
+	lists, err := policy.Load(s.lists.paths)
+	if err == nil {
+		next.lists = lists
+		s.serve(&next)
+	}
+	s.metrics.reloaded(roleLists, err)
+	if err != nil {
+		s.log.Error("lists refused, those before go on", "entries", before, "err", err)
+		return
+	}
+	s.log.Info("lists exchanged", "entries", lists.Len(), "before", before)
 }
 
 // loadFolder follows links first, so that all files are of one folder even when a
@@ -217,17 +231,17 @@ func loadFolder(dir string, schema *features.Schema) (*model.Bundle, error) {
 func (s *Source) serve(next *served) {
 	s.serving.Store(next)
 	s.metrics.serve(next)
-	s.count(next)
+	s.count()
 }
 
 // count shows how many entries the lists have, and tells when some have ended.
-func (s *Source) count(now *served) {
+func (s *Source) count() {
 	ended := 0
-	for _, c := range now.lists.Counts(time.Now()) {
+	for _, c := range s.serving.Load().lists.Counts(time.Now()) {
 		s.metrics.entries(c)
 		ended += c.Ended
 	}
-	if ended > s.ended && s.log != nil {
+	if ended > s.ended {
 		s.log.Warn("entries of lists have ended, they are ignored", "entries", ended)
 	}
 	s.ended = ended
