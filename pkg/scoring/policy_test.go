@@ -106,6 +106,20 @@ func tlsRow(t *testing.T) *record.Record {
 	return &record.Record{AppProto: "tls", Final: true, PayloadC2S: 517, PayloadS2C: 4000, TLSSNI: "www.example.com", Vector: vector(t, map[string]float32{"ch_len": 200})}
 }
 
+func TestAHandshakeThatOnlyFailedIsNotBenign(t *testing.T) {
+	t.Parallel()
+	for v, verdict := range map[*variant]record.Verdict{&allBenign: record.Unscored, &allSuspicious: record.Suspicious, &allMalicious: record.Malicious} {
+		refused, warned, broken := tlsRow(t), tlsRow(t), tlsRow(t)
+		refused.TLS = &record.TLS{Alerts: []record.Alert{{Sender: "server", Level: "fatal", Code: 40, Description: "handshake_failure"}}}
+		warned.TLS = &record.TLS{Alerts: []record.Alert{{Sender: "server", Level: "warning", Code: 112, Description: "unrecognized_name"}}}
+		broken.TLS, broken.TLSEstablished = refused.TLS, true // it worked, for a time
+		scoring.New(v.load(t), features.Default()).Process([]*record.Record{refused, warned, broken})
+		if refused.Verdict != verdict || refused.VerdictNote != scoring.NoteFailed || warned.Verdict == record.Unscored || broken.Verdict == record.Unscored {
+			t.Errorf("%s: refused %v %q, warned %v, broken %v", v.name, refused.Verdict, refused.VerdictNote, warned.Verdict, broken.Verdict)
+		}
+	}
+}
+
 func TestThinEvidenceIsMaliciousOrNothing(t *testing.T) {
 	t.Parallel()
 	for want, change := range map[string]func(*record.Record){

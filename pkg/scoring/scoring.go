@@ -4,18 +4,19 @@
 // overrule all of it.
 //
 //	row ─► can it be scored? ─► model ─► is the evidence enough? ─► lists ─► verdict
-//	        no: unscored                 no: malicious or unscored
+//	        no: unscored                 no: bad enough, or unscored
 //
 // Evidence is thin when a side sent nothing, or a part of the handshake in clear is
 // missing. A model can know such a flow by its ClientHello, and a dead server is
-// what malware often calls; but what was not seen speaks for nobody, so a thin row
-// is never benign, and what is merely suspicious of it is not told: of the corpus's
-// benign flows with thin evidence 33 % cross the threshold for suspicious out of
-// fold, of all benign flows 5 %.
+// what malware often calls, so malicious stands. What is merely suspicious does not:
+// thin benign flows cross that threshold many times as often as others
+// (docs/policy.md has the counts). And what was not seen speaks for nobody: a thin
+// row is never benign, nor is one whose handshake only failed.
 package scoring
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"trench/pkg/model"
@@ -36,13 +37,14 @@ const (
 	NoteBeyond  = "the model does not cover this protocol"
 )
 
-// Why the evidence is thin. A row that is malicious all the same has the note too.
+// Why the evidence is thin. A row that has a verdict all the same has the note too.
 const (
 	NoteNoAnswer   = "thin evidence: the server sent nothing"
 	NoteNoClient   = "thin evidence: the client's side was not seen"
 	NoteCut        = "thin evidence: the handshake is cut by the snap length"
 	NoteGap        = "thin evidence: bytes of the handshake are missing"
 	NoteIncomplete = "thin evidence: the handshake was not seen to its end"
+	NoteFailed     = "thin evidence: the handshake failed"
 )
 
 // Stage scores rows with what a source serves. It is not safe for concurrent use.
@@ -57,7 +59,7 @@ type Stage struct {
 
 	vectors [][]float32
 	scored  []*record.Record
-	thin    []string // of scored, why the evidence is thin
+	found   []evidence // of scored
 	scores  []model.Score
 }
 
@@ -106,12 +108,12 @@ func (s *Stage) use(now *served) {
 // that ended lists allowed and denied.
 func (s *Stage) Process(rows []*record.Record) (allowed, denied uint64) {
 	s.use(s.source.serving.Load())
-	s.vectors, s.scored, s.thin = s.vectors[:0], s.scored[:0], s.thin[:0]
+	s.vectors, s.scored, s.found = s.vectors[:0], s.scored[:0], s.found[:0]
 	for _, r := range rows {
 		r.Score, r.Margin, r.Verdict = math.NaN(), math.NaN(), record.Unscored
 		r.Reasons, r.Shadow = r.Reasons[:0], r.Shadow[:0]
 		if r.VerdictNote = s.unscorable(r); r.VerdictNote == "" {
-			s.vectors, s.scored, s.thin = append(s.vectors, r.Vector), append(s.scored, r), append(s.thin, thin(r))
+			s.vectors, s.scored, s.found = append(s.vectors, r.Vector), append(s.scored, r), append(s.found, weigh(r))
 		}
 	}
 	s.score()
@@ -143,13 +145,13 @@ func (s *Stage) score() {
 	}
 	s.scores = s.scorer.Score(s.scores[:0], s.vectors)
 	for i, r := range s.scored {
-		note(r, s.thin[i])
+		note(r, s.found[i].thin)
 		sc := &s.scores[i]
 		if !s.using.bundle.Covers(r.AppProto) {
 			r.VerdictNote = NoteBeyond
 			continue
 		}
-		if !tells(sc, s.thin[i]) {
+		if sc.Verdict < s.found[i].least {
 			continue
 		}
 		r.Score, r.Margin, r.Verdict = sc.Probability, sc.Margin, sc.Verdict
@@ -166,16 +168,13 @@ func (s *Stage) watch() {
 		s.scores = w.scorer.Score(s.scores[:0], s.vectors)
 		for i, r := range s.scored {
 			one := record.Shadow{ModelID: w.bundle.ID(), Margin: math.NaN(), Score: math.NaN(), Verdict: record.Unscored}
-			if sc := &s.scores[i]; w.bundle.Covers(r.AppProto) && tells(sc, s.thin[i]) {
+			if sc := &s.scores[i]; w.bundle.Covers(r.AppProto) && sc.Verdict >= s.found[i].least {
 				one.Margin, one.Score, one.Verdict = sc.Margin, sc.Probability, sc.Verdict
 			}
 			r.Shadow = append(r.Shadow, one)
 		}
 	}
 }
-
-// tells reports whether a score is enough for a verdict.
-func tells(sc *model.Score, thin string) bool { return thin == "" || sc.Verdict >= record.Malicious }
 
 // overrule gives a row the verdict of the lists, and returns the entry that decided.
 // What the model said stays.
@@ -223,19 +222,31 @@ func (s *Stage) unscorable(r *record.Record) string {
 	return ""
 }
 
-// thin returns why the evidence of a row is thin, or nothing.
-func thin(r *record.Record) string {
+// evidence is what a row has to show.
+type evidence struct {
+	thin  string         // why it is thin, empty when it is not
+	least record.Verdict // below which the row stays unscored
+}
+
+func weigh(r *record.Record) evidence {
 	switch {
 	case r.PayloadS2C == 0:
-		return NoteNoAnswer
+		return evidence{NoteNoAnswer, record.Malicious}
 	case r.PayloadC2S == 0:
-		return NoteNoClient
-	case !r.TLSIncomplete:
-		return ""
-	case r.Truncated:
-		return NoteCut
-	case r.Gaps > 0:
-		return NoteGap
+		return evidence{NoteNoClient, record.Malicious}
+	case r.TLSIncomplete && r.Truncated:
+		return evidence{NoteCut, record.Malicious}
+	case r.TLSIncomplete && r.Gaps > 0:
+		return evidence{NoteGap, record.Malicious}
+	case r.TLSIncomplete:
+		return evidence{NoteIncomplete, record.Malicious}
+	case failed(r):
+		return evidence{NoteFailed, record.Suspicious}
 	}
-	return NoteIncomplete
+	return evidence{"", record.Benign}
+}
+
+// failed reports whether a side ended the handshake with an alert.
+func failed(r *record.Record) bool {
+	return !r.TLSEstablished && r.TLS != nil && slices.ContainsFunc(r.TLS.Alerts, func(a record.Alert) bool { return a.Level == "fatal" })
 }

@@ -161,7 +161,7 @@ func (f *analyzeFlags) run(ctx context.Context, paths []string, stdin io.Reader,
 		return usage(fmt.Errorf("--top: %d is below 0", f.top))
 	}
 	if a.Last == app.StageScoring {
-		if a.Scoring, err = f.scoring(a.Features.Schema()); err != nil {
+		if a.Scoring, err = f.scoring(a.Features.Schema(), stderr); err != nil {
 			return usage(err)
 		}
 	}
@@ -190,8 +190,8 @@ func (f *analyzeFlags) run(ctx context.Context, paths []string, stdin io.Reader,
 	return finish(sum, err, stderr)
 }
 
-// scoring loads what the flags name.
-func (f *analyzeFlags) scoring(schema *features.Schema) (*scoring.Source, error) {
+// scoring loads what the flags name, and says what of it has ended.
+func (f *analyzeFlags) scoring(schema *features.Schema, stderr io.Writer) (*scoring.Source, error) {
 	if len(f.shadow) > scoring.MaxShadows {
 		return nil, fmt.Errorf("--shadow: %d models, the limit is %d", len(f.shadow), scoring.MaxShadows)
 	}
@@ -206,6 +206,11 @@ func (f *analyzeFlags) scoring(schema *features.Schema) (*scoring.Source, error)
 	lists, err := policy.Load(f.lists)
 	if err := errors.Join(append(errs, err)...); err != nil {
 		return nil, err
+	}
+	for _, c := range lists.Counts(time.Now()) {
+		if c.Ended > 0 {
+			fmt.Fprintf(stderr, "trench: %s: %d %s entries have ended, they are ignored\n", c.File, c.Ended, c.Effect)
+		}
 	}
 	return scoring.Fixed(bundle, shadows, lists), nil
 }

@@ -82,6 +82,66 @@ func TestAnalyzeShowsWhatIsWorthALook(t *testing.T) {
 	}
 }
 
+func TestListsAndShadowsShowInRowsAndSummary(t *testing.T) {
+	t.Parallel()
+	list := filepath.Join(t.TempDir(), "site.yaml")
+	text := `
+allow:
+  - {address: 192.168.0.4, direction: server, author: jd, reason: our test server}
+  - {domain: old.example, until: 2020-01-01, author: jd, reason: over}
+deny:
+  - {network: 10.0.0.0/8, direction: client, author: soc, reason: case 7}
+`
+	if err := os.WriteFile(list, []byte(text[:strings.Index(text, "deny")]), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, _, errs := trench(t, nil, "analyze", demo)
+	before := summary(t, errs)
+	code, out, errs := trench(t, nil, "analyze", "--lists", list, "--shadow", "../../pkg/model/default", "-o", "-", demo)
+	s := summary(t, errs)
+	if code != 0 || s["allowed"] < 40 || s["denied"] != 0 || s["malicious"] >= before["malicious"] || s["benign"] <= before["benign"] ||
+		!strings.Contains(errs, list+": 1 allow entries have ended, they are ignored") || !strings.Contains(errs, "lists decided: ") {
+		t.Errorf("exit %d: %s", code, errs)
+	}
+	allowed := 0
+	for line := range strings.Lines(out) {
+		var r struct {
+			Verdict string `json:"verdict"`
+			ModelID string `json:"model_id"`
+			Score   *float64
+			Reasons []any
+			Shadow  []struct {
+				ModelID string `json:"model_id"`
+				Score   *float64
+				Verdict string
+			}
+		}
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
+			t.Fatal(err)
+		}
+		if r.Score != nil && (len(r.Shadow) != 1 || r.Shadow[0].ModelID != r.ModelID || *r.Shadow[0].Score != *r.Score) { // the same model
+			t.Errorf("score %v by %s, shadow %+v", *r.Score, r.ModelID, r.Shadow)
+		}
+		if strings.Contains(line, "allow list "+list+": address 192.168.0.4 as server, our test server (jd, no end)") {
+			allowed++
+			if r.Verdict != "benign" || r.Score != nil && r.Shadow[0].Verdict == "malicious" && len(r.Reasons) == 0 {
+				t.Errorf("allowed, and %s with %d reasons", r.Verdict, len(r.Reasons))
+			}
+		}
+	}
+	if float64(allowed) != s["allowed"] {
+		t.Errorf("%d rows name the list, the summary says %v", allowed, s["allowed"])
+	}
+	if err := os.WriteFile(list, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, out, errs = trench(t, nil, "analyze", "--lists", list, "--top", "1", demo)
+	s = summary(t, errs)
+	if code != 0 || s["denied"] < 40 || s["allowed"] != 0 || !strings.Contains(out, "deny list "+list+": network 10.0.0.0/8 as client, case 7 (soc, no end)") {
+		t.Errorf("exit %d: %s\n%s", code, errs, out)
+	}
+}
+
 func TestOutputsHaveTheSameRows(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
