@@ -122,6 +122,7 @@ func TestAHandshakeThatOnlyFailedIsNotBenign(t *testing.T) {
 
 func TestThinEvidenceIsMaliciousOrNothing(t *testing.T) {
 	t.Parallel()
+	models := map[record.Verdict]*model.Bundle{record.Benign: allBenign.load(t), record.Suspicious: allSuspicious.load(t), record.Malicious: allMalicious.load(t)}
 	for want, change := range map[string]func(*record.Record){
 		scoring.NoteNoAnswer:   func(r *record.Record) { r.PayloadS2C = 0 },
 		scoring.NoteNoClient:   func(r *record.Record) { r.PayloadC2S = 0 },
@@ -130,15 +131,15 @@ func TestThinEvidenceIsMaliciousOrNothing(t *testing.T) {
 		scoring.NoteIncomplete: func(r *record.Record) { r.TLSIncomplete = true },
 		"":                     func(r *record.Record) { r.Truncated, r.Gaps = true, 10 }, // beyond the handshake
 	} {
-		for v, verdict := range map[*variant]record.Verdict{&allBenign: record.Benign, &allSuspicious: record.Suspicious, &allMalicious: record.Malicious} {
+		for verdict, b := range models {
 			r := tlsRow(t)
 			change(r)
-			scoring.New(v.load(t), features.Default()).Process([]*record.Record{r})
+			scoring.New(b, features.Default()).Process([]*record.Record{r})
 			if want != "" && verdict != record.Malicious {
 				verdict = record.Unscored
 			}
 			if r.VerdictNote != want || r.Verdict != verdict || math.IsNaN(r.Score) != (verdict == record.Unscored) || (r.ModelID == "") != (verdict == record.Unscored) {
-				t.Errorf("%s: %v, note %q, score %v; want %v, %q", v.name, r.Verdict, r.VerdictNote, r.Score, verdict, want)
+				t.Errorf("%s: %v, note %q, score %v; want %v, %q", b.ID(), r.Verdict, r.VerdictNote, r.Score, verdict, want)
 			}
 		}
 	}
