@@ -96,6 +96,19 @@ func TestFaultsAreToldAllAtOnceWithTheirLines(t *testing.T) {
 	}
 }
 
+func TestTheListInTheDocumentationIsOne(t *testing.T) {
+	t.Parallel()
+	doc, err := os.ReadFile("../../docs/policy.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(doc), "```yaml\n")
+	text, _, _ = strings.Cut(text, "```")
+	if got := parse(t, text); len(got) != 5 {
+		t.Errorf("%d entries", len(got))
+	}
+}
+
 func TestAFileWithNothingInItIsAList(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"", "# nothing yet\n", "allow:\ndeny: []\n", "---\n"} {
