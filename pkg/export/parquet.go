@@ -187,11 +187,13 @@ type response struct {
 }
 
 type reason struct {
-	Code         string   `parquet:"code"`
-	Text         string   `parquet:"text"`
-	Value        *float64 `parquet:"value,optional"`
-	Contribution float64  `parquet:"contribution"`
-	Attack       string   `parquet:"attack,optional"`
+	Code         string    `parquet:"code"`
+	Text         string    `parquet:"text"`
+	Feature      string    `parquet:"feature,optional"`
+	Value        *float64  `parquet:"value,optional"`
+	Usual        []float64 `parquet:"usual,list"`
+	Contribution float64   `parquet:"contribution"`
+	Attack       string    `parquet:"attack,optional"`
 }
 
 type shadow struct {
@@ -300,7 +302,7 @@ func makeRow(r *record.Record) row {
 		}
 	}
 	for _, x := range r.Reasons {
-		o.Reasons = append(o.Reasons, reason{x.Code, x.Text, optional(x.Value), x.Contribution, x.Attack})
+		o.Reasons = append(o.Reasons, reason{x.Code, x.Text, x.Feature, optional(x.Value), x.Usual, x.Contribution, x.Attack})
 	}
 	for _, s := range r.Shadow {
 		o.Shadow = append(o.Shadow, shadow{s.ModelID, optional(s.Margin), optional(s.Score), s.Verdict.String()})

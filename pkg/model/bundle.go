@@ -7,7 +7,7 @@
 //	schema.json       the model's columns in its order, and the hash over their definitions
 //	calibration.json  margin -> probability: Platt (a, b) or isotonic knots
 //	thresholds.json   margin -> verdict: fpr_1e-2 suspicious, fpr_1e-3 malicious
-//	reference.json    per column quantiles of benign traffic, histograms for drift
+//	reference.json    per column quantiles of benign traffic, range of training, histograms for drift
 //	golden.tsv        rows of column values with the margin LightGBM gives them
 //	eval.json card.md what was measured, for machines and for people
 //	SHA256SUMS        "<hex>  <file>" for every other file
@@ -76,8 +76,11 @@ type Bundle struct {
 	engine     *leaves.Ensemble
 	calibrate  calibration
 	thresholds []Threshold
-	told       []told            // what may be told of each column, in the model's order
-	attack     map[string]string // technique by reason code
+	told       []told               // what may be told of each column, in the model's order
+	techniques map[string]technique // by reason code
+	vectors    Schema               // of the vectors
+	bounds     []bound              // of training, in the model's order; none when the bundle doesn't say
+	limit      int                  // columns outside of bounds that are no extrapolation yet
 	card       string
 }
 
@@ -113,8 +116,11 @@ func Load(fsys fs.FS, s Schema) (*Bundle, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", referenceFile, err)
 	}
-	b.attack = codes()
-	b.told = tell(names, ref, s)
+	b.techniques, b.vectors = codes(), s
+	b.told = tell(names, ref.Features, s)
+	if b.bounds = bounds(names, b.columns, ref); b.bounds != nil {
+		b.limit = ref.Extrapolation.Limit
+	}
 	if !json.Valid(files[evalFile]) {
 		return nil, fmt.Errorf("%s: is not valid JSON", evalFile)
 	}

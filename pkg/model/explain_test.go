@@ -4,8 +4,6 @@ import (
 	"math"
 	"math/bits"
 	"math/rand/v2"
-	"os"
-	"strings"
 	"testing"
 )
 
@@ -130,13 +128,23 @@ func TestExplainSumsByCode(t *testing.T) {
 	t.Parallel()
 	b := load(t)
 	s := b.NewScorer()
+	expected := 0.0
+	for i := range b.trees.trees {
+		expected += b.trees.trees[i].expectation(0, nil, 0)
+	}
 	several := 0
 	for i, v := range goldenVectors(t, b) {
 		all := s.Explain(v, 1000)
-		want := map[string]float64{}
+		want, total := map[string]float64{}, expected
 		for j, phi := range s.phi {
-			w := s.words(j, v)
-			want[w.column.codeFor(w.value)] += phi
+			_, _, code := s.words(j, v)
+			want[code] += phi
+		}
+		for _, c := range s.sums(v) {
+			total += c.total
+		}
+		if m := s.margin(v); math.Abs(total-m) > 1e-9 {
+			t.Fatalf("row %d: the sums of all codes and the expectation are %v, the margin is %v", i, total, m)
 		}
 		positive := 0
 		for _, w := range want {
@@ -154,11 +162,14 @@ func TestExplainSumsByCode(t *testing.T) {
 			if k > 0 && r.Contribution > all[k-1].Contribution {
 				t.Fatalf("row %d: %s comes after a smaller one", i, r.Code)
 			}
-			technique := codes()[r.Code]
-			if math.IsNaN(r.Value) {
-				technique = ""
+			at, ok := b.vectors.Index(r.Feature)
+			if !ok || !same(r.Value, float64(v[at])) {
+				t.Fatalf("row %d: %s is %v, the vector has %v", i, r.Feature, r.Value, v[at])
 			}
-			if r.Text == "" || r.Attack != technique {
+			if n := len(r.Usual); n != 2 || r.Usual[0] > r.Usual[1] {
+				t.Fatalf("row %d: %s is usually %v", i, r.Feature, r.Usual)
+			}
+			if r.Text == "" || r.Attack != "" && (r.Attack != codes()[r.Code].id || math.IsNaN(r.Value)) {
 				t.Fatalf("row %d: %+v", i, r)
 			}
 		}
@@ -177,116 +188,4 @@ func TestExplainSumsByCode(t *testing.T) {
 	}
 }
 
-// Without a name or a certificate, all of that group's columns tell one thing.
-func TestExplainNamesTheCauseOfMissingGroups(t *testing.T) {
-	t.Parallel()
-	b := load(t)
-	s := b.NewScorer()
-	schema := newSchema(t)
-	place := func(name string) int { i, _ := schema.Index(name); return i }
-	absent := map[string]int{}
-	for _, v := range goldenVectors(t, b) {
-		for i, name := range schema.names {
-			if strings.HasPrefix(name, "sn_") || strings.HasPrefix(name, "ct_") {
-				v[i] = float32(math.NaN())
-			}
-		}
-		v[place("sn_present")], v[place("ct_seen")] = 0, 0
-		for _, r := range s.Explain(v, 1000) {
-			switch {
-			case r.Code == "sni-absent" && strings.HasPrefix(r.Text, "the client names no server (no SNI)"):
-			case r.Code == "certificate-absent" && strings.HasPrefix(r.Text, "the full handshake showed no certificate"):
-			case strings.HasPrefix(r.Code, "record-"):
-			default:
-				t.Fatalf("%+v", r)
-			}
-			absent[r.Code]++
-		}
-	}
-	if absent["sni-absent"] == 0 || absent["certificate-absent"] == 0 {
-		t.Errorf("reasons %v", absent)
-	}
-}
-
-func TestEveryColumnHasWords(t *testing.T) {
-	t.Parallel()
-	raw, err := os.ReadFile("testdata/trench-v1.txt")
-	if err != nil {
-		t.Fatal(err)
-	}
-	table, known := reasonTable(), codes()
-	names := strings.Fields(string(raw))
-	if len(names) != 372 || len(table) != 372 {
-		t.Errorf("%d names, %d rows in the table, want 372 of both", len(names), len(table))
-	}
-	used := map[string]bool{"other": true}
-	for _, name := range names {
-		c, ok := table[name]
-		if !ok {
-			t.Errorf("%s has no row", name)
-			continue
-		}
-		for _, v := range []float64{math.NaN(), math.Inf(1), math.Inf(-1), -1, 0, 1, 2, 0.5, 7, 771, 1e9, 3e38} {
-			lo, hi, nan := 0.25, 3.0, 0.5
-			for _, ref := range []reference{{}, {P05: &lo, P95: &hi, NaN: &nan}} {
-				text := c.text(v, ref)
-				if text == "" || strings.Contains(text, "%!") || strings.Contains(text, "NaN") {
-					t.Errorf("%s at %v: %q", name, v, text)
-				}
-				if math.IsNaN(v) && !strings.Contains(text, "not observed") {
-					t.Errorf("%s when missing: %q", name, text)
-				}
-			}
-			if _, ok := known[c.codeFor(v)]; !ok {
-				t.Errorf("%s at %v has code %q, which is not listed", name, v, c.codeFor(v))
-			}
-			used[c.codeFor(v)] = true
-		}
-	}
-	for code := range known {
-		if !used[code] {
-			t.Errorf("code %s is never used", code)
-		}
-	}
-	if c := columnFor(table, "xs_dport"); c.code != "other" || !strings.Contains(c.text(443, reference{}), "xs_dport: 443") {
-		t.Errorf("an unknown column: %+v", c)
-	}
-}
-
-func TestTextsStateTheValue(t *testing.T) {
-	t.Parallel()
-	table := reasonTable()
-	f := func(v float64) *float64 { return &v }
-	for _, c := range []struct {
-		name string
-		v    float64
-		ref  reference
-		code string
-		want string
-	}{
-		{"sn_present", 0, reference{P05: f(1), P95: f(1)}, "sni-absent", "the client names no server (no SNI) (unusual in benign traffic)"},
-		{"sn_present", 1, reference{P05: f(1), P95: f(1)}, "sni-shape", "the client names the server it wants (SNI) (usual in benign traffic too)"},
-		{"sn_len", math.NaN(), reference{NaN: f(.034)}, "sni-shape", "length of the server name (SNI): not observed or not applicable (so in 3.4 % of benign flows)"},
-		{"ct_self_signed", 1, reference{P05: f(0), P95: f(1)}, "certificate-self-signed", "the server's certificate is its own issuer (self-signed) (both are usual in benign traffic)"},
-		{"ct_age_days", 1, reference{P05: f(3), P95: f(300.5)}, "certificate-age", "age of the server's certificate at the time of the flow: 1 day (usual in benign traffic: 3 days to 300 days)"},
-		{"ch_n_cs", 12, reference{P05: f(17), P95: f(17)}, "client-suites", "the client lists 12 cipher suite values (usual in benign traffic: 17 cipher suite values)"},
-		{"ch_cs_c02b", 0, reference{}, "client-suites", "the client does not offer TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"},
-		{"ch_max_ver", 771, reference{P05: f(771), P95: f(772)}, "client-hello-shape", "highest version that the client offers: TLS 1.2 (usual in benign traffic: TLS 1.2 to TLS 1.3)"},
-		{"sq_len_01", -1460, reference{}, "packet-lengths", "data packet 2: 1460 bytes from the server"},
-		{"sq_iat_03", math.Log1p(1500), reference{}, "timing", "gap before data packet 4: 1.5s"},
-		{"fl_bps_log", math.Log1p(2.5e6), reference{}, "volume", "data rate of the flow: 2.5 Mbit/s"},
-		{"ch_padding_len", math.NaN(), reference{}, "client-extensions", "length of the client's padding extension: not observed or not applicable"},
-		{"ct_expired", 1, reference{P05: f(0), P95: f(0)}, "certificate-age", "the server's certificate had expired at the time of the flow (unusual in benign traffic)"},
-		{"sn_dyndns", 1, reference{}, "sni-dynamic-dns", "the server name lies under a dynamic-DNS service"},
-		{"ml_9_0", .25, reference{}, "length-transitions", "payload length transitions from 1350 bytes or more that go to fewer than 150 bytes: 25 %"},
-		{"hz_c_2", .5, reference{}, "packet-lengths", "share of the client's data packets with 32 to 63 bytes: 50 %"},
-	} {
-		col := table[c.name]
-		if got := col.text(c.v, c.ref); got != c.want {
-			t.Errorf("%s:\n got %s\nwant %s", c.name, got, c.want)
-		}
-		if got := col.codeFor(c.v); got != c.code {
-			t.Errorf("%s: code %s, want %s", c.name, got, c.code)
-		}
-	}
-}
+func same(a, b float64) bool { return a == b || math.IsNaN(a) && math.IsNaN(b) }

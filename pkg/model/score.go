@@ -30,6 +30,8 @@ type Scorer struct {
 	phi []float64 // contribution by column
 
 	explain explanation
+	reasons []sum
+	codes   map[string]int // place in reasons
 }
 
 // NewScorer returns a Scorer over the bundle.

@@ -270,8 +270,13 @@ func appendReason(b []byte, r *Reason) []byte {
 	o := newObject(b)
 	o.text("code", r.Code)
 	o.text("text", r.Text)
+	o.text("feature", r.Feature)
 	o.key("value")
 	o.b = nullFloat(o.b, r.Value)
+	if len(r.Usual) > 0 {
+		o.key("usual")
+		o.b = list(o.b, r.Usual, func(b []byte, v *float64) []byte { return nullFloat(b, *v) })
+	}
 	o.key("contribution")
 	o.b = nullFloat(o.b, r.Contribution)
 	o.text("attack", r.Attack)

@@ -230,7 +230,9 @@ type Shadow struct {
 // Reason is one cause of a verdict.
 type Reason struct {
 	Code, Text   string
-	Value        float64 // the observed value, NaN when its absence is the reason
-	Contribution float64 // log-odds
-	Attack       string  // ATT&CK technique, empty when none fits
+	Feature      string    // column of the feature vector that contributes most to the code
+	Value        float64   // its value, NaN when its absence is the reason
+	Usual        []float64 // 5 % and 95 % quantiles of that column in benign training traffic, or none
+	Contribution float64   // of all columns of the code, log-odds
+	Attack       string    // ATT&CK technique, empty when none fits
 }

@@ -156,6 +156,7 @@ func (s *Stage) score() {
 		}
 		r.Score, r.Margin, r.Verdict = sc.Probability, sc.Margin, sc.Verdict
 		r.ModelID, r.SchemaHash = s.using.bundle.ID(), s.using.bundle.Hash()
+		note(r, s.using.bundle.Extrapolation(r.Vector))
 		if r.Verdict >= record.Suspicious {
 			r.Reasons = append(r.Reasons, s.scorer.Explain(r.Vector, MaxReasons)...)
 		}

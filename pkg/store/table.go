@@ -210,11 +210,13 @@ type (
 		Value string `ch:"value"`
 	}
 	reason struct {
-		Code         string   `ch:"code"`
-		Text         string   `ch:"text"`
-		Value        *float64 `ch:"value"`
-		Contribution float64  `ch:"contribution"`
-		Attack       string   `ch:"attack"`
+		Code         string    `ch:"code"`
+		Text         string    `ch:"text"`
+		Value        *float64  `ch:"value"`
+		Contribution float64   `ch:"contribution"`
+		Attack       string    `ch:"attack"`
+		Feature      string    `ch:"feature"`
+		Usual        []float64 `ch:"usual"`
 	}
 	shadow struct {
 		ModelID string   `ch:"model_id"`
@@ -317,13 +319,14 @@ func flows() table[record.Record] {
 		text("community_id", func(r *r) string { return r.CommunityID }),
 		maybe("score", func(r *r) float64 { return r.Score }),
 		plain("verdict", "Enum8('unscored' = 0, 'benign' = 1, 'suspicious' = 2, 'malicious' = 3)", func(r *r) int8 { return int8(r.Verdict) }),
-		short("verdict_note", func(r *r) string { return r.VerdictNote }),
+		text("verdict_note", func(r *r) string { return r.VerdictNote }),
 		maybe("margin", func(r *r) float64 { return r.Margin }),
 		short("model_id", func(r *r) string { return r.ModelID }),
 		short("schema_hash", func(r *r) string { return r.SchemaHash }),
-		list("reasons", "Array(Tuple(code String, text String, value Nullable(Float64), contribution Float64, attack String))", func(r *r) []reason {
+		list("reasons", "Array(Tuple(code String, text String, value Nullable(Float64), contribution Float64, attack String, "+
+			"feature String, usual Array(Float64)))", func(r *r) []reason {
 			return each(r.Reasons, func(x *record.Reason) reason {
-				return reason{valid(x.Code), valid(x.Text), observed(x.Value), x.Contribution, valid(x.Attack)}
+				return reason{valid(x.Code), valid(x.Text), observed(x.Value), x.Contribution, valid(x.Attack), valid(x.Feature), x.Usual}
 			})
 		}),
 		list("shadow", "Array(Tuple(model_id String, margin Nullable(Float64), score Nullable(Float64), verdict String))", func(r *r) []shadow {

@@ -261,8 +261,10 @@ type Reason struct {
 	Code          string                 `protobuf:"bytes,1,opt,name=code" json:"code,omitempty"`
 	Text          string                 `protobuf:"bytes,2,opt,name=text" json:"text,omitempty"`
 	Value         float64                `protobuf:"fixed64,3,opt,name=value" json:"value,omitempty"`               // as observed, NaN when its absence is the reason
-	Contribution  float64                `protobuf:"fixed64,4,opt,name=contribution" json:"contribution,omitempty"` // log-odds
+	Contribution  float64                `protobuf:"fixed64,4,opt,name=contribution" json:"contribution,omitempty"` // of all columns of the code, log-odds
 	Attack        string                 `protobuf:"bytes,5,opt,name=attack" json:"attack,omitempty"`               // ATT&CK technique, empty when none fits
+	Feature       string                 `protobuf:"bytes,6,opt,name=feature" json:"feature,omitempty"`             // column whose value it is: it contributes most to the code
+	Usual         []float64              `protobuf:"fixed64,7,rep,packed,name=usual" json:"usual,omitempty"`        // 5 % and 95 % quantiles of that column in benign training traffic, or none
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -332,6 +334,20 @@ func (x *Reason) GetAttack() string {
 	return ""
 }
 
+func (x *Reason) GetFeature() string {
+	if x != nil {
+		return x.Feature
+	}
+	return ""
+}
+
+func (x *Reason) GetUsual() []float64 {
+	if x != nil {
+		return x.Usual
+	}
+	return nil
+}
+
 var File_trench_v1_verdict_proto protoreflect.FileDescriptor
 
 const file_trench_v1_verdict_proto_rawDesc = "" +
@@ -351,13 +367,15 @@ const file_trench_v1_verdict_proto_rawDesc = "" +
 	"\bmodel_id\x18\x01 \x01(\tR\amodelId\x12\x16\n" +
 	"\x06margin\x18\x02 \x01(\x01R\x06margin\x12\x14\n" +
 	"\x05score\x18\x03 \x01(\x01R\x05score\x12&\n" +
-	"\x05level\x18\x04 \x01(\x0e2\x10.trench.v1.LevelR\x05level\"\x82\x01\n" +
+	"\x05level\x18\x04 \x01(\x0e2\x10.trench.v1.LevelR\x05level\"\xb2\x01\n" +
 	"\x06Reason\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12\x14\n" +
 	"\x05value\x18\x03 \x01(\x01R\x05value\x12\"\n" +
 	"\fcontribution\x18\x04 \x01(\x01R\fcontribution\x12\x16\n" +
-	"\x06attack\x18\x05 \x01(\tR\x06attack*[\n" +
+	"\x06attack\x18\x05 \x01(\tR\x06attack\x12\x18\n" +
+	"\afeature\x18\x06 \x01(\tR\afeature\x12\x14\n" +
+	"\x05usual\x18\a \x03(\x01R\x05usual*[\n" +
 	"\x05Level\x12\x15\n" +
 	"\x11LEVEL_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fLEVEL_BENIGN\x10\x01\x12\x14\n" +
