@@ -302,7 +302,7 @@ func makeRow(r *record.Record) row {
 		}
 	}
 	for _, x := range r.Reasons {
-		o.Reasons = append(o.Reasons, reason{x.Code, x.Text, x.Feature, optional(x.Value), x.Usual, x.Contribution, x.Attack})
+		o.Reasons = append(o.Reasons, reason{x.Code, x.Text, x.Feature, optional(x.Value), x.Usual.Ends(), x.Contribution, x.Attack})
 	}
 	for _, s := range r.Shadow {
 		o.Shadow = append(o.Shadow, shadow{s.ModelID, optional(s.Margin), optional(s.Score), s.Verdict.String()})

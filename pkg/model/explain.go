@@ -66,7 +66,7 @@ func (b *Bundle) reason(c *sum, o observer) record.Reason {
 	first := &c.parts[0]
 	r := record.Reason{Code: c.code, Text: c.sentence(o), Feature: first.told.name, Value: first.value, Contribution: c.total}
 	if lo, hi, known := first.told.reference.usual(); known {
-		r.Usual = []float64{lo, hi}
+		r.Usual = &record.Range{Low: lo, High: hi}
 	}
 	if math.IsNaN(first.value) {
 		return r // what is missing is no evidence of a technique

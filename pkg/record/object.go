@@ -273,9 +273,10 @@ func appendReason(b []byte, r *Reason) []byte {
 	o.text("feature", r.Feature)
 	o.key("value")
 	o.b = nullFloat(o.b, r.Value)
-	if len(r.Usual) > 0 {
+	if r.Usual != nil {
 		o.key("usual")
-		o.b = list(o.b, r.Usual, func(b []byte, v *float64) []byte { return nullFloat(b, *v) })
+		o.b = append(nullFloat(append(o.b, '['), r.Usual.Low), ',')
+		o.b = append(nullFloat(o.b, r.Usual.High), ']')
 	}
 	o.key("contribution")
 	o.b = nullFloat(o.b, r.Contribution)

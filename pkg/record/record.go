@@ -230,9 +230,21 @@ type Shadow struct {
 // Reason is one cause of a verdict.
 type Reason struct {
 	Code, Text   string
-	Feature      string    // column of the feature vector that contributes most to the code
-	Value        float64   // its value, NaN when its absence is the reason
-	Usual        []float64 // 5 % and 95 % quantiles of that column in benign training traffic, or none
-	Contribution float64   // of all columns of the code, log-odds
-	Attack       string    // ATT&CK technique, empty when none fits
+	Feature      string  // column of the feature vector that contributes most to the code
+	Value        float64 // its value, NaN when its absence is the reason
+	Usual        *Range  // nil when it is not known
+	Contribution float64 // of all columns of the code, log-odds
+	Attack       string  // ATT&CK technique, empty when none fits
+}
+
+// Range holds the 5 % and 95 % quantiles of a column in the benign flows of
+// training that have a value.
+type Range struct{ Low, High float64 }
+
+// Ends lists both ends, of nil none.
+func (r *Range) Ends() []float64 {
+	if r == nil {
+		return nil
+	}
+	return []float64{r.Low, r.High}
 }

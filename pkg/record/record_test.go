@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"unicode/utf8"
 
@@ -40,7 +41,7 @@ func full(text string) *Record {
 		HTTP: &HTTP{Requests: []Request{{Method: "GET", Target: text, Host: text, UserAgent: text, Version: "HTTP/1.1", Headers: []Header{{text, text}}}},
 			Responses: []Response{{Status: 200, Version: "HTTP/1.1", Server: text, Headers: []Header{{text, text}}}}},
 		Score: 0.25, Verdict: Malicious, VerdictNote: text, Margin: -1, ModelID: "m", SchemaHash: "h",
-		Reasons: []Reason{{Code: "c", Text: text, Value: nan, Contribution: 1, Attack: "T1573"}},
+		Reasons: []Reason{{Code: "c", Text: text, Feature: "ch_len", Value: nan, Usual: &Range{Low: -0.5, High: 3}, Contribution: 1, Attack: "T1573"}},
 		Shadow:  []Shadow{{ModelID: text, Margin: -1, Score: 0.5, Verdict: Suspicious}, {ModelID: "n", Margin: nan, Score: nan}},
 	}
 }
@@ -53,6 +54,19 @@ func TestEveryFieldHasAColumn(t *testing.T) {
 	}
 	if fields := reflect.TypeFor[Record]().NumField() - 2; len(columns) != fields || len(all) != fields { // Vector and VectorSchema are no columns
 		t.Errorf("%d columns, %d members, %d fields", len(columns), len(all), fields)
+	}
+}
+
+func TestReasonsHaveTheirUsualRangeWhereItIsKnown(t *testing.T) {
+	t.Parallel()
+	r := &Record{Reasons: []Reason{
+		{Code: "c", Text: "t", Feature: "ch_len", Value: 2941, Usual: &Range{Low: 109, High: 906.5}, Contribution: 1.25, Attack: "T1573.002"},
+		{Code: "d", Text: "u", Value: math.NaN(), Contribution: 1},
+	}}
+	const want = `"reasons":[{"code":"c","text":"t","feature":"ch_len","value":2941,"usual":[109,906.5],"contribution":1.25,"attack":"T1573.002"},` +
+		`{"code":"d","text":"u","value":null,"contribution":1}]}`
+	if line := string(r.AppendJSON(nil)); !strings.HasSuffix(strings.TrimSpace(line), want) {
+		t.Errorf("got %s\nwant %s", line, want)
 	}
 }
 

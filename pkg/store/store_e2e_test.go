@@ -168,6 +168,22 @@ func TestStore(t *testing.T) {
 			s.same(t, cfg, []*record.Record{full(1)})
 		})
 	}
+	t.Run("reasons of before they had a feature and a usual range stay", func(t *testing.T) {
+		t.Parallel()
+		cfg := s.config(t, store.Native)
+		if _, err := store.Migrate(t.Context(), cfg, migrations(t)[:2]); err != nil {
+			t.Fatal(err)
+		}
+		s.query(t, cfg, `INSERT INTO flows (flow_id, ts, verdict_note, reasons)
+			VALUES ('01000900000000000000000000000000', '2026-01-02 03:04:05', 'n', [('c', 't', NULL, 1.5, 'T1573'), ('d', 'u', 2, 1, '')])`)
+		if _, err := store.Migrate(t.Context(), cfg, migrations(t)); err != nil {
+			t.Fatal(err)
+		}
+		got := s.query(t, cfg, `SELECT verdict_note AS note, toString(reasons[1]) AS first, reasons[2].value AS value, reasons[2].feature AS feature, length(reasons[2].usual) AS ends FROM flows_latest`)
+		if len(got) != 1 || fmt.Sprint(got[0]) != "map[ends:0 feature: first:('c','t',NULL,1.5,'T1573','',[]) note:n value:2]" {
+			t.Errorf("got %v", got)
+		}
+	})
 	t.Run("a schema that does not fit is described", func(t *testing.T) {
 		t.Parallel()
 		cfg, w := s.migrated(t, store.Native)
@@ -313,7 +329,7 @@ func full(n int) *record.Record {
 	}
 	r.HASSH, r.CommunityID = "h", "1:xyz="
 	r.Score, r.Margin, r.Verdict, r.VerdictNote, r.ModelID, r.SchemaHash = 0.987654321, 4.380000001, record.Malicious, "note", "m", "s"
-	r.Reasons = []record.Reason{{Code: "c", Text: "t", Value: math.NaN(), Contribution: -0.5, Attack: "T1573"}, {Code: "d", Text: "u", Value: 1e-9, Contribution: 2}}
+	r.Reasons = []record.Reason{{Code: "c", Text: "t", Value: math.NaN(), Contribution: -0.5, Attack: "T1573", Feature: "f", Usual: &record.Range{Low: -1, High: 2.5}}, {Code: "d", Text: "u", Value: 1e-9, Contribution: 2}}
 	r.Shadow = []record.Shadow{{ModelID: "n", Margin: -1.5, Score: 0.25, Verdict: record.Suspicious}, {ModelID: "o", Margin: math.NaN(), Score: math.NaN()}}
 	r.Vector, r.VectorSchema = []float32{1.5, float32(math.NaN()), -3}, "v"
 	return r

@@ -326,7 +326,7 @@ func flows() table[record.Record] {
 		list("reasons", "Array(Tuple(code String, text String, value Nullable(Float64), contribution Float64, attack String, "+
 			"feature String, usual Array(Float64)))", func(r *r) []reason {
 			return each(r.Reasons, func(x *record.Reason) reason {
-				return reason{valid(x.Code), valid(x.Text), observed(x.Value), x.Contribution, valid(x.Attack), valid(x.Feature), x.Usual}
+				return reason{valid(x.Code), valid(x.Text), observed(x.Value), x.Contribution, valid(x.Attack), valid(x.Feature), x.Usual.Ends()}
 			})
 		}),
 		list("shadow", "Array(Tuple(model_id String, margin Nullable(Float64), score Nullable(Float64), verdict String))", func(r *r) []shadow {

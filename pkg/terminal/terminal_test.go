@@ -65,6 +65,21 @@ func TestTableIsSortedAndIndependentOfTheOrder(t *testing.T) {
 	}
 }
 
+func TestTableShowsTheNoteOfAVerdictOnce(t *testing.T) {
+	t.Parallel()
+	r := row(1, record.Malicious, 1)
+	r.VerdictNote = "extrapolation: 7 columns outside the training range"
+	table := NewTable(1)
+	table.Add([]*record.Record{r})
+	var out bytes.Buffer
+	if err := table.Print(&out); err != nil {
+		t.Fatal(err)
+	}
+	if text := out.String(); strings.Count(text, r.VerdictNote) != 1 || !strings.Contains(text, "\n            extrapolation: 7 columns outside the training range\n            +2.00  first") {
+		t.Errorf("got\n%s", out.String())
+	}
+}
+
 func TestNamesFromTheNetworkCannotDriveTheTerminal(t *testing.T) {
 	t.Parallel()
 	r := row(1, record.Malicious, 1)

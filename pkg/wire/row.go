@@ -46,7 +46,7 @@ func MarshalVerdict(dst []byte, r *record.Record) ([]byte, error) {
 	for i := range r.Reasons {
 		s := &r.Reasons[i]
 		m.Reasons = append(m.Reasons, &trenchv1.Reason{
-			Code: s.Code, Text: s.Text, Value: s.Value, Contribution: s.Contribution, Attack: s.Attack, Feature: s.Feature, Usual: s.Usual,
+			Code: s.Code, Text: s.Text, Value: s.Value, Contribution: s.Contribution, Attack: s.Attack, Feature: s.Feature, Usual: s.Usual.Ends(),
 		})
 	}
 	for i := range r.Shadow {
@@ -72,10 +72,14 @@ func UnmarshalVerdict(b []byte, r *record.Record) error {
 		r.Reasons = make([]record.Reason, n)
 		for i, s := range m.Reasons {
 			r.Reasons[i] = record.Reason{
-				Code: s.Code, Text: s.Text, Value: s.Value, Contribution: s.Contribution, Attack: s.Attack, Feature: s.Feature, Usual: s.Usual,
+				Code: s.Code, Text: s.Text, Value: s.Value, Contribution: s.Contribution, Attack: s.Attack, Feature: s.Feature,
 			}
-			if n := len(s.Usual); n != 0 && n != 2 {
-				c.fail("reasons.usual", "has %d values, want none or 2", n)
+			switch len(s.Usual) {
+			case 0:
+			case 2:
+				r.Reasons[i].Usual = &record.Range{Low: s.Usual[0], High: s.Usual[1]}
+			default:
+				c.fail("reasons.usual", "has %d values, want none or 2", len(s.Usual))
 			}
 		}
 	}

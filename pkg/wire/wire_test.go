@@ -266,6 +266,35 @@ func TestMalformedMessagesAreRefused(t *testing.T) {
 	}
 }
 
+// Reasons of before they had a feature and a usual range are read as they are.
+func TestUsualRangesHaveTwoEndsOrNone(t *testing.T) {
+	t.Parallel()
+	for n := range 4 {
+		var m trenchv1.Verdict
+		b, err := wire.MarshalVerdict(nil, &record.Record{Reasons: []record.Reason{{Code: "c", Text: "t", Value: 3, Contribution: 1, Attack: "T1573"}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := proto.Unmarshal(b, &m); err != nil {
+			t.Fatal(err)
+		}
+		m.Reasons[0].Usual = []float64{1, 2, 3}[:n]
+		if b, err = proto.Marshal(&m); err != nil {
+			t.Fatal(err)
+		}
+		var r record.Record
+		err = wire.UnmarshalVerdict(b, &r)
+		switch {
+		case n == 0 && (err != nil || r.Reasons[0] != record.Reason{Code: "c", Text: "t", Value: 3, Contribution: 1, Attack: "T1573"}):
+			t.Errorf("an old reason: %+v, err = %v", r.Reasons, err)
+		case n == 2 && (err != nil || *r.Reasons[0].Usual != record.Range{Low: 1, High: 2}):
+			t.Errorf("both ends: %+v, err = %v", r.Reasons, err)
+		case n%2 == 1 && (!errors.Is(err, wire.ErrMalformed) || !strings.Contains(err.Error(), "reasons.usual: has")):
+			t.Errorf("%d ends: err = %v, want ErrMalformed", n, err)
+		}
+	}
+}
+
 func TestWhatDoesNotFitIsRefusedWhereItIsWritten(t *testing.T) {
 	t.Parallel()
 	if b, err := wire.MarshalFlow(nil, &flow.Flow{Resolution: make([]byte, wire.MaxMessage)}); !errors.Is(err, wire.ErrTooLarge) || b != nil {

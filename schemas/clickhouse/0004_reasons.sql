@@ -2,7 +2,7 @@
 -- files and tables are as in the first migration; every statement can be run again.
 
 ALTER TABLE flows
-    MODIFY COLUMN verdict_note String COMMENT 'why it is not scored, which list applied, extrapolation' CODEC(ZSTD(1)),
+    MODIFY COLUMN verdict_note String COMMENT 'why it is not scored, which list decided, what to mind of the score' CODEC(ZSTD(1)),
     MODIFY COLUMN reasons Array(Tuple(
         code String,
         text String,
