@@ -1,9 +1,17 @@
 package scoring_test
 
 import (
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"maps"
 	"math"
+	"os"
+	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"trench/pkg/features"
 	"trench/pkg/model"
@@ -56,6 +64,60 @@ func TestRowsThatCannotBeScoredSayWhy(t *testing.T) {
 		if r.Verdict < record.Suspicious && len(r.Reasons) != 0 {
 			t.Errorf("reasons %v without an alert", r.Reasons)
 		}
+	}
+}
+
+// ranged is the default bundle with the range from -1e6 to 1e6 for all its
+// columns, of which a row may leave so many.
+func ranged(t *testing.T, limit int) *model.Bundle {
+	t.Helper()
+	source, files := os.DirFS("../model/default"), fstest.MapFS{}
+	names, err := fs.Glob(source, "*.*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		data, err := fs.ReadFile(source, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[name] = &fstest.MapFile{Data: data}
+	}
+	var reference map[string]any
+	if err := json.Unmarshal(files["reference.json"].Data, &reference); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range reference["features"].(map[string]any) {
+		f.(map[string]any)["train"] = map[string]any{"min": -1e6, "max": 1e6, "nan": true}
+	}
+	reference["extrapolation"] = map[string]any{"limit": limit}
+	if files["reference.json"].Data, err = json.Marshal(reference); err != nil {
+		t.Fatal(err)
+	}
+	var sums strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		fmt.Fprintf(&sums, "%x  %s\n", sha256.Sum256(files[name].Data), name)
+	}
+	files["SHA256SUMS"] = &fstest.MapFile{Data: []byte(sums.String())}
+	b, err := model.Load(files, features.Default())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestRowsUnlikeTrainingAreScoredWithANote(t *testing.T) {
+	t.Parallel()
+	st := scoring.New(ranged(t, 1), features.Default())
+	within := &record.Record{PayloadC2S: 1, PayloadS2C: 1, Vector: vector(t, map[string]float32{"ch_len": 200, "fl_by_c": 2e6})}
+	beyond := &record.Record{PayloadC2S: 1, PayloadS2C: 1, Vector: vector(t, map[string]float32{"ch_len": 3e6, "fl_by_c": 2e6})}
+	st.Process([]*record.Record{beyond, within})
+	if within.VerdictNote != "" || math.IsNaN(within.Score) {
+		t.Errorf("one column outside: note %q, score %v", within.VerdictNote, within.Score)
+	}
+	if beyond.VerdictNote != "extrapolation: 2 columns outside the training range (ch_len 3,000,000, fl_by_c 2,000,000)" ||
+		math.IsNaN(beyond.Score) || beyond.Verdict == record.Unscored {
+		t.Errorf("two columns outside: note %q, score %v, verdict %v", beyond.VerdictNote, beyond.Score, beyond.Verdict)
 	}
 }
 
