@@ -14,17 +14,18 @@
 //
 // A vector takes this way:
 //
-//	vector (float32, schema order) -> row (float64, model order) -> leaves -> margin
+//	vector (float32, schema order) -> keys (model order) -> forest -> margin
 //	   margin -> calibration -> probability
 //	   margin -> thresholds  -> verdict
-//	   row    -> TreeSHAP    -> contributions by column -> reasons by code
+//	   vector -> TreeSHAP    -> contributions by column -> reasons by code
 //
-// The engine is github.com/dmitryikh/leaves. It trusts its input: on a corrupt
-// model it panics or never returns, and it knows no LightGBM header after v3.
-// So the text is parsed and verified here first, and leaves reads a text
-// written anew from the verified trees, under the header it accepts. That
-// nothing is lost on the way is proved at load: every golden row must come out
-// equal to LightGBM's margin, bit for bit.
+// The trees are walked by an evaluator of this package, the forest, and the reference
+// it answers to is github.com/dmitryikh/leaves. leaves trusts its input: on a corrupt
+// model it panics or never returns, and it knows no LightGBM header after v3. So the
+// text is parsed and verified here first, and leaves reads a text written anew from the
+// verified trees, under the header it accepts. That nothing is lost on the way is proved
+// at load, bit for bit: every golden row must come out of both as LightGBM's margin,
+// and rows of the values at every threshold must come out of both the same.
 package model
 
 import (
@@ -39,8 +40,6 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
-
-	"github.com/dmitryikh/leaves"
 )
 
 // Limits of what Load reads: a bundle is small, so a file beyond these is an
@@ -73,7 +72,7 @@ type Bundle struct {
 	columns    []int // of the vector, in the model's order
 	width      int   // shortest vector that has all columns
 	trees      *ensemble
-	engine     *leaves.Ensemble
+	forest     *forest
 	calibrate  calibration
 	thresholds []Threshold
 	told       []told               // what may be told of each column, in the model's order
@@ -103,9 +102,7 @@ func Load(fsys fs.FS, s Schema) (*Bundle, error) {
 	if err = sameNames(b.trees.names, names); err != nil {
 		return nil, fmt.Errorf("%s: feature_names against %s: %w", modelFile, schemaFile, err)
 	}
-	if b.engine, err = newEngine(b.trees); err != nil {
-		return nil, fmt.Errorf("%s: %w", modelFile, err)
-	}
+	b.forest = newForest(b.trees)
 	if b.calibrate, err = loadCalibration(files[calibFile]); err != nil {
 		return nil, fmt.Errorf("%s: %w", calibFile, err)
 	}
@@ -129,8 +126,15 @@ func Load(fsys fs.FS, s Schema) (*Bundle, error) {
 	}
 	sum := sha256.Sum256(files[modelFile])
 	b.id = b.schema.Name + "-" + hex.EncodeToString(sum[:])[:12]
-	if err = b.checkGolden(files[goldenFile]); err != nil {
+	reference, err := newEngine(b.trees)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", modelFile, err)
+	}
+	if err = b.checkGolden(files[goldenFile], reference); err != nil {
 		return nil, fmt.Errorf("%s: %w", goldenFile, err)
+	}
+	if err = b.checkTurns(reference); err != nil {
+		return nil, fmt.Errorf("%s: %w", modelFile, err)
 	}
 	return b, nil
 }

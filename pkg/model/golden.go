@@ -12,8 +12,8 @@ import (
 const minGolden = 32
 
 // checkGolden scores the rows of golden.tsv on the way that live vectors take
-// and asks for LightGBM's margins, bit for bit.
-func (b *Bundle) checkGolden(data []byte) error {
+// and by leaves, and asks both for LightGBM's margins, bit for bit.
+func (b *Bundle) checkGolden(data []byte, reference *engine) error {
 	n := len(b.columns)
 	s := b.NewScorer()
 	vector := make([]float32, b.width)
@@ -50,6 +50,9 @@ func (b *Bundle) checkGolden(data []byte) error {
 		}
 		if got := s.margin(vector); got != want {
 			return fmt.Errorf("row %d: margin is %.17g, want %.17g", row, got, want)
+		}
+		if got := reference.margin(b.columns, vector); got != want {
+			return fmt.Errorf("row %d: margin by leaves is %.17g, want %.17g", row, got, want)
 		}
 		row++
 	}

@@ -1,15 +1,11 @@
 package model
 
 import (
-	"bufio"
-	"bytes"
 	"fmt"
 	"math"
 	"math/rand/v2"
 	"strings"
 	"testing"
-
-	"github.com/dmitryikh/leaves"
 )
 
 // modelText is a whole text of small trees, for tests that need no LightGBM.
@@ -46,10 +42,13 @@ func TestTreesOfOneLeafAndModelsOfOneColumn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var out [1]float64
-	for v, want := range map[float64]float64{2: -1.375, 2.5: 0.375, math.Inf(-1): -1.375} {
-		if err := engine.Predict([]float64{v}, 0, out[:]); err != nil || out[0] != want {
-			t.Errorf("margin of %v is %v (%v), want %v", v, out[0], err, want)
+	b := &Bundle{trees: e, forest: newForest(e), columns: []int{0}, width: 1}
+	for v, want := range map[float32]float64{2: -1.375, 2.5: 0.375, float32(math.Inf(-1)): -1.375} {
+		if got := engine.margin(b.columns, []float32{v}); got != want {
+			t.Errorf("leaves gives %v for %v, want %v", got, v, want)
+		}
+		if got := b.NewScorer().margin([]float32{v}); got != want {
+			t.Errorf("margin of %v is %v, want %v", v, got, want)
 		}
 	}
 }
@@ -98,24 +97,27 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			return
 		}
-		var text bytes.Buffer
-		e.writeV3(&text)
-		engine, err := leaves.LGEnsembleFromReader(bufio.NewReader(&text), false)
+		reference, err := newEngine(e)
 		if err != nil {
 			t.Fatalf("accepted, but leaves says: %v", err)
 		}
 		r := rand.New(rand.NewPCG(1, 2))
-		row := make([]float64, len(e.names))
-		var out [1]float64
+		b := &Bundle{trees: e, forest: newForest(e), width: len(e.names)}
+		for i := range e.names {
+			b.columns = append(b.columns, i)
+		}
+		s, row, vector := b.NewScorer(), make([]float64, len(e.names)), make([]float32, len(e.names))
 		for range 4 {
 			for i := range row {
-				row[i] = []float64{math.NaN(), 0, math.Inf(1), -7.5, r.NormFloat64()}[r.IntN(5)]
+				vector[i] = []float32{float32(math.NaN()), 0, float32(math.Inf(1)), -7.5, float32(r.NormFloat64())}[r.IntN(5)]
+				row[i] = float64(vector[i])
 			}
-			if err := engine.Predict(row, 0, out[:]); err != nil {
-				t.Fatal(err)
+			want := e.margin(row)
+			if got := reference.predict(row); got != want {
+				t.Fatalf("leaves gives %v, the trees %v", got, want)
 			}
-			if want := e.margin(row); out[0] != want {
-				t.Fatalf("leaves gives %v, the trees %v", out[0], want)
+			if got := s.margin(vector); got != want {
+				t.Fatalf("the forest gives %v, the trees %v", got, want)
 			}
 		}
 	})

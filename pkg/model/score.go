@@ -1,19 +1,14 @@
 package model
 
 import (
-	"bufio"
-	"bytes"
-	"fmt"
 	"math"
-
-	"github.com/dmitryikh/leaves"
 
 	"trench/pkg/record"
 )
 
 // zeroThreshold is LightGBM's kZeroThreshold: dense rows reach its trees with
 // smaller values replaced by 0.
-const zeroThreshold = float64(float32(1e-35))
+const zeroThreshold float32 = 1e-35
 
 // Score is what the model says of one vector.
 type Score struct {
@@ -24,10 +19,10 @@ type Score struct {
 
 // Scorer scores with buffers of its own: one per goroutine.
 type Scorer struct {
-	b   *Bundle
-	row []float64 // the model's columns
-	out [1]float64
-	phi []float64 // contribution by column
+	b    *Bundle
+	keys []int32   // the model's columns, as the forest compares them
+	row  []float64 // the model's columns, as they are explained
+	phi  []float64 // contribution by column
 
 	explain explanation
 	reasons []sum
@@ -36,7 +31,7 @@ type Scorer struct {
 
 // NewScorer returns a Scorer over the bundle.
 func (b *Bundle) NewScorer() *Scorer {
-	return &Scorer{b: b, row: make([]float64, len(b.columns))}
+	return &Scorer{b: b, keys: make([]int32, 2*len(b.columns)), row: make([]float64, len(b.columns))}
 }
 
 // Score appends one Score per vector to dst. Vectors are in the order of the
@@ -59,26 +54,20 @@ func (s *Scorer) margin(vector []float32) float64 {
 	if len(vector) < s.b.width {
 		return math.NaN()
 	}
-	s.gather(vector)
-	return s.predict()
+	look(s.keys, s.b.columns, vector)
+	return s.b.forest.margin(s.keys)
 }
 
+// gather fills s.row, which contributions need.
 func (s *Scorer) gather(vector []float32) {
 	for i, c := range s.b.columns {
 		s.row[i] = clean(float64(vector[c]))
 	}
 }
 
-func (s *Scorer) predict() float64 {
-	if err := s.b.engine.Predict(s.row, 0, s.out[:]); err != nil {
-		return math.NaN() // a short row: never, it has the width of the model
-	}
-	return s.out[0]
-}
-
 // clean is what LightGBM does to the values of a dense row.
 func clean(v float64) float64 {
-	if math.Abs(v) <= zeroThreshold {
+	if math.Abs(v) <= float64(zeroThreshold) {
 		return 0
 	}
 	return v
@@ -91,19 +80,4 @@ func (b *Bundle) verdict(margin float64) record.Verdict {
 		}
 	}
 	return record.Benign
-}
-
-// newEngine hands the verified trees to leaves.
-func newEngine(e *ensemble) (*leaves.Ensemble, error) {
-	var text bytes.Buffer
-	e.writeV3(&text)
-	engine, err := leaves.LGEnsembleFromReader(bufio.NewReader(&text), false)
-	if err != nil {
-		return nil, fmt.Errorf("leaves: %w", err)
-	}
-	// leaves reports 0 columns for a model of one.
-	if n := engine.NFeatures(); engine.NEstimators() != len(e.trees) || (n != len(e.names) && len(e.names) > 1) {
-		return nil, fmt.Errorf("leaves read %d trees over %d columns, want %d over %d", engine.NEstimators(), n, len(e.trees), len(e.names))
-	}
-	return engine, nil
 }

@@ -1,10 +1,13 @@
 package model
 
 import (
+	"cmp"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -29,6 +32,10 @@ func TestMarginsEqualLightGBM(t *testing.T) {
 	t.Parallel()
 	b := load(t)
 	s := b.NewScorer()
+	reference, err := newEngine(b.trees)
+	if err != nil {
+		t.Fatal(err)
+	}
 	rows, narrow := edges(t, len(b.columns)), 0
 	for i, e := range rows {
 		exact := true
@@ -36,8 +43,8 @@ func TestMarginsEqualLightGBM(t *testing.T) {
 			s.row[j] = clean(v)
 			exact = exact && (math.IsNaN(v) || float64(float32(v)) == v)
 		}
-		if got := s.predict(); got != e.margin {
-			t.Errorf("row %d: margin is %.17g, LightGBM's %.17g", i+1, got, e.margin)
+		if got := reference.predict(s.row); got != e.margin {
+			t.Errorf("row %d: leaves gives %.17g, LightGBM %.17g", i+1, got, e.margin)
 		}
 		if got := b.trees.margin(s.row); got != e.margin {
 			t.Errorf("row %d: own trees give %.17g, LightGBM %.17g", i+1, got, e.margin)
@@ -198,40 +205,57 @@ func tsvVectors(tb testing.TB, b *Bundle, path string) [][]float32 {
 	return out
 }
 
-// benchBundle is the fixture, or the bundle of the trainer that
-// TRENCH_BENCH_BUNDLE names, with its golden rows.
+// benchBundle is the default bundle, or the bundle of the trainer that TRENCH_BENCH_BUNDLE names, with rows that
+// each mix the columns of a few golden rows, so that no branch is learned by heart.
 func benchBundle(b *testing.B) (*Bundle, [][]float32) {
 	b.Helper()
-	dir := os.Getenv("TRENCH_BENCH_BUNDLE")
-	if dir == "" {
-		m := load(b)
-		return m, goldenVectors(b, m)
+	dir := cmp.Or(os.Getenv("TRENCH_BENCH_BUNDLE"), "default")
+	m := loadOwn(b, dir)
+	golden := tsvVectors(b, m, filepath.Join(dir, goldenFile))
+	r := rand.New(rand.NewPCG(6, 4))
+	rows := make([][]float32, 4096)
+	for i := range rows {
+		rows[i] = slices.Clone(golden[r.IntN(len(golden))])
+		other := golden[r.IntN(len(golden))]
+		for c := range rows[i] {
+			if r.IntN(8) == 0 {
+				rows[i][c] = other[c]
+			}
+		}
 	}
-	s, err := newOwnSchema(newSchema(b), dir)
+	return m, rows
+}
+
+// BenchmarkLeaves is what BenchmarkScore is measured against.
+func BenchmarkLeaves(b *testing.B) {
+	m, vectors := benchBundle(b)
+	reference, err := newEngine(m.trees)
 	if err != nil {
 		b.Fatal(err)
 	}
-	m, err := Load(os.DirFS(dir), s)
-	if err != nil {
-		b.Fatal(err)
+	b.ReportAllocs()
+	n := 0
+	for b.Loop() {
+		reference.margin(m.columns, vectors[n%len(vectors)])
+		n++
 	}
-	return m, tsvVectors(b, m, filepath.Join(dir, goldenFile))
+	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "rows/s")
 }
 
 func BenchmarkScore(b *testing.B) {
 	m, vectors := benchBundle(b)
-	for _, batch := range []int{1, len(vectors)} {
+	for _, batch := range []int{1, 64} {
 		b.Run(fmt.Sprintf("batch=%d", batch), func(b *testing.B) {
 			s := m.NewScorer()
 			dst := make([]Score, 0, batch)
 			b.ReportAllocs()
 			n := 0
 			for b.Loop() {
-				at := n % (len(vectors) - batch + 1)
+				at := n % len(vectors)
 				dst = s.Score(dst[:0], vectors[at:at+batch])
-				n++
+				n += batch
 			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(n*batch)/1e3, "µs/row")
+			b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "rows/s")
 		})
 	}
 }

@@ -1,10 +1,8 @@
 package model
 
 import (
-	"bytes"
 	"fmt"
 	"math"
-	"strconv"
 )
 
 // Bits of decision_type. A numeric split of LightGBM treats a missing value
@@ -117,49 +115,4 @@ func (t *tree) goesLeft(n int32, v float64) bool {
 		v = 0
 	}
 	return v <= t.threshold[n]
-}
-
-// writeV3 writes what leaves reads of a model: the verified numbers and
-// nothing else, under a header of version v3, which it accepts.
-func (e *ensemble) writeV3(w *bytes.Buffer) {
-	w.WriteString("version=v3\nnum_class=1\nnum_tree_per_iteration=1\nmax_feature_idx=")
-	w.WriteString(strconv.Itoa(len(e.names) - 1))
-	w.WriteString("\ntree_sizes=0")
-	for range len(e.trees) - 1 {
-		w.WriteString(" 0") // leaves counts them and never looks
-	}
-	w.WriteString("\n\n")
-	for i := range e.trees {
-		t := &e.trees[i]
-		w.WriteString("num_cat=0\nnum_leaves=" + strconv.Itoa(len(t.leaf)))
-		writeFloats(w, "leaf_value", t.leaf)
-		if len(t.feature) > 0 {
-			writeInts(w, "left_child", t.left)
-			writeInts(w, "right_child", t.right)
-			writeInts(w, "decision_type", t.decision)
-			writeInts(w, "split_feature", t.feature)
-			writeFloats(w, "threshold", t.threshold)
-		}
-		w.WriteString("\n\n")
-	}
-}
-
-func writeFloats(w *bytes.Buffer, key string, v []float64) {
-	w.WriteString("\n" + key + "=")
-	for i, f := range v {
-		if i > 0 {
-			w.WriteByte(' ')
-		}
-		w.Write(strconv.AppendFloat(w.AvailableBuffer(), f, 'g', -1, 64))
-	}
-}
-
-func writeInts(w *bytes.Buffer, key string, v []int32) {
-	w.WriteString("\n" + key + "=")
-	for i, n := range v {
-		if i > 0 {
-			w.WriteByte(' ')
-		}
-		w.Write(strconv.AppendInt(w.AvailableBuffer(), int64(n), 10))
-	}
 }
