@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"slices"
+	"strconv"
 
 	"github.com/parquet-go/parquet-go"
 
@@ -153,7 +154,8 @@ func OpenVectors(path string, features []string) (*Rows, error) {
 	return r, nil
 }
 
-// Each calls fn for every row: get returns a text column, vector a row of the
+// Each calls fn for every row: get returns a text column, or an integer one in
+// decimal, and nothing for a column that the file lacks; vector is a row of the
 // named features, valid until fn returns.
 func (r *Rows) Each(names []string, fn func(get func(column string) string, vector []float32) error) error {
 	vector := make([]float32, len(names))
@@ -166,7 +168,16 @@ func (r *Rows) Each(names []string, fn func(get func(column string) string, vect
 					vector[i] = row[c].Float()
 				}
 			}
-			get := func(column string) string { return string(row[r.index[column]].ByteArray()) }
+			get := func(column string) string {
+				c, ok := r.index[column]
+				if !ok {
+					return ""
+				}
+				if v := row[c]; v.Kind() == parquet.Int64 {
+					return strconv.FormatInt(v.Int64(), 10)
+				}
+				return string(row[c].ByteArray())
+			}
 			if err := fn(get, vector); err != nil {
 				return err
 			}

@@ -162,3 +162,26 @@ func (s *Schema) Metadata(version string) []byte {
 	}
 	return out
 }
+
+// Reads says whether vectors that were written with the given Metadata have the named
+// columns, defined as here; the error names the columns that differ.
+func (s *Schema) Reads(written []byte, names []string) error {
+	var m metadata
+	if err := json.Unmarshal(written, &m); err != nil {
+		return fmt.Errorf("no description of the columns: %w", err)
+	}
+	digests := make(map[string]string, len(m.Columns))
+	for _, c := range m.Columns {
+		digests[c.Name] = c.Digest
+	}
+	var differ []string
+	for _, n := range names {
+		if i, ok := s.index[n]; !ok || digests[n] != s.digests[i] {
+			differ = append(differ, n)
+		}
+	}
+	if len(differ) > 0 {
+		return fmt.Errorf("written as %s by version %s: %d columns that the model uses differ or lack, %s first", m.Schema, m.Version, len(differ), differ[0])
+	}
+	return nil
+}

@@ -36,6 +36,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -75,6 +76,7 @@ type Bundle struct {
 	forest     *forest
 	calibrate  calibration
 	thresholds []Threshold
+	site       *Site                // nil unless the thresholds were calibrated for one
 	told       []told               // what may be told of each column, in the model's order
 	techniques map[string]technique // by reason code
 	vectors    Schema               // of the vectors
@@ -106,7 +108,7 @@ func Load(fsys fs.FS, s Schema) (*Bundle, error) {
 	if b.calibrate, err = loadCalibration(files[calibFile]); err != nil {
 		return nil, fmt.Errorf("%s: %w", calibFile, err)
 	}
-	if b.thresholds, err = loadThresholds(files[thresholdFile]); err != nil {
+	if b.thresholds, b.site, err = loadThresholds(files[thresholdFile]); err != nil {
 		return nil, fmt.Errorf("%s: %w", thresholdFile, err)
 	}
 	ref, err := loadReference(files[referenceFile])
@@ -126,6 +128,10 @@ func Load(fsys fs.FS, s Schema) (*Bundle, error) {
 	}
 	sum := sha256.Sum256(files[modelFile])
 	b.id = b.schema.Name + "-" + hex.EncodeToString(sum[:])[:12]
+	if b.site != nil {
+		sum = sha256.Sum256(files[thresholdFile])
+		b.id += "+" + hex.EncodeToString(sum[:])[:8]
+	}
 	reference, err := newEngine(b.trees)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", modelFile, err)
@@ -140,7 +146,9 @@ func Load(fsys fs.FS, s Schema) (*Bundle, error) {
 }
 
 // ID names the model: the bundle's name and the first twelve hex digits of the
-// SHA-256 of model.txt.
+// SHA-256 of model.txt, which tell the margin. A bundle that was calibrated for a site
+// gives other verdicts to the same margins, so a plus and the first eight digits of the
+// SHA-256 of thresholds.json follow. What no verdict depends on, as the card, is not in it.
 func (b *Bundle) ID() string { return b.id }
 
 // Hash is the schema hash over the columns that the model uses.
@@ -154,6 +162,16 @@ func (b *Bundle) Trees() int { return len(b.trees.trees) }
 
 // Thresholds lists the verdict thresholds, the most severe first.
 func (b *Bundle) Thresholds() []Threshold { return slices.Clone(b.thresholds) }
+
+// Site says where the thresholds come from when they were calibrated for a site.
+func (b *Bundle) Site() (Site, bool) {
+	if b.site == nil {
+		return Site{}, false
+	}
+	s := *b.site
+	s.Trained = maps.Clone(s.Trained)
+	return s, true
+}
 
 // ExcludedCaptures lists the captures that were kept out of training.
 func (b *Bundle) ExcludedCaptures() []string { return slices.Clone(b.schema.ExcludedCaptures) }

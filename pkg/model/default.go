@@ -13,11 +13,20 @@ var defaultFiles embed.FS
 // ErrNoDefault means that the binary was built without a default bundle.
 var ErrNoDefault = errors.New("no default bundle in this build")
 
-// Default loads the bundle that is embedded in the binary.
-func Default(s Schema) (*Bundle, error) {
+// DefaultFiles are the files of the bundle that is embedded in the binary.
+func DefaultFiles() (fs.FS, error) {
 	sub, err := fs.Sub(defaultFiles, "default")
 	if err != nil {
 		return nil, fmt.Errorf("default bundle: %w", err)
+	}
+	return sub, nil
+}
+
+// Default loads the bundle that is embedded in the binary.
+func Default(s Schema) (*Bundle, error) {
+	sub, err := DefaultFiles()
+	if err != nil {
+		return nil, err
 	}
 	return loadDefault(sub, s)
 }

@@ -20,24 +20,40 @@ type Threshold struct {
 	Note           string
 }
 
-// loadThresholds returns the thresholds, malicious before suspicious.
-func loadThresholds(data []byte) ([]Threshold, error) {
-	var file struct {
-		Thresholds []struct {
-			Name           string   `json:"name"`
-			Verdict        string   `json:"verdict"`
-			Target         float64  `json:"target"`
-			Margin         *float64 `json:"margin"`
-			Certified      float64  `json:"certified"`
-			N              int64    `json:"n"`
-			FalsePositives int64    `json:"false_positives"`
-			Note           string   `json:"note"`
-		} `json:"thresholds"`
-	}
+// thresholdsDocument is the content of thresholds.json.
+type thresholdsDocument struct {
+	Thresholds []thresholdEntry `json:"thresholds"`
+	Site       *Site            `json:"site,omitempty"` // of a bundle that was calibrated for one
+}
+
+type thresholdEntry struct {
+	Name           string   `json:"name"`
+	Verdict        string   `json:"verdict"`
+	Target         float64  `json:"target"`
+	Margin         *float64 `json:"margin"`
+	Certified      float64  `json:"certified"`
+	N              int64    `json:"n"`
+	FalsePositives int64    `json:"false_positives"`
+	Note           string   `json:"note,omitempty"`
+}
+
+func entryOf(t Threshold) thresholdEntry {
+	return thresholdEntry{t.Name, t.Verdict.String(), t.Target, &t.Margin, t.Certified, t.N, t.FalsePositives, t.Note}
+}
+
+// verdicts maps the names of thresholds to what they decide.
+func verdicts() map[string]record.Verdict {
+	return map[string]record.Verdict{"fpr_1e-2": record.Suspicious, "fpr_1e-3": record.Malicious}
+}
+
+// loadThresholds returns the thresholds, malicious before suspicious, and the
+// site they were calibrated for, if any.
+func loadThresholds(data []byte) ([]Threshold, *Site, error) {
+	var file thresholdsDocument
 	if err := decodeJSON(data, &file); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	verdicts := map[string]record.Verdict{"fpr_1e-2": record.Suspicious, "fpr_1e-3": record.Malicious}
+	verdicts := verdicts()
 	byVerdict := map[record.Verdict]Threshold{}
 	var errs []error
 	for _, t := range file.Thresholds {
@@ -68,8 +84,11 @@ func loadThresholds(data []byte) ([]Threshold, error) {
 	} else if mal.Margin < sus.Margin {
 		errs = append(errs, fmt.Errorf("malicious from margin %v, below suspicious from %v", mal.Margin, sus.Margin))
 	}
-	if len(errs) > 0 {
-		return nil, errors.Join(errs...)
+	if file.Site != nil {
+		errs = append(errs, file.Site.validate())
 	}
-	return []Threshold{mal, sus}, nil
+	if err := errors.Join(errs...); err != nil {
+		return nil, nil, err
+	}
+	return []Threshold{mal, sus}, file.Site, nil
 }

@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -146,35 +147,47 @@ func TestBatchesScoreAsSingleRows(t *testing.T) {
 	}
 }
 
-func TestEvaluationCountsAndRanks(t *testing.T) {
-	t.Parallel()
-	var e scoring.Evaluation
-	for _, p := range []struct {
-		label  string
-		margin float64
-		v      record.Verdict
-	}{
-		{"benign", -1, record.Benign}, {"benign", 0, record.Benign}, {"benign", 2, record.Suspicious}, {"ambiguous", 9, record.Malicious},
-		{"malicious", 0, record.Benign}, {"malicious", 3, record.Malicious},
-	} {
-		e.Add(p.label, "fam", model.Score{Margin: p.margin, Verdict: p.v})
+// goldenRows are the golden rows of the built-in model that are no alert.
+func goldenRows(tb testing.TB, st *scoring.Stage) []*record.Record {
+	tb.Helper()
+	text, err := os.ReadFile("../model/default/golden.tsv")
+	if err != nil {
+		tb.Fatal(err)
 	}
-	// pairs: 0 against -1, 0, 2 gives 1, ½, 0; 3 beats all three
-	if got := e.AUC(); math.Abs(got-4.5/6) > 1e-12 || e.Left != 1 {
-		t.Errorf("AUC %v, %d left out", got, e.Left)
-	}
-	var out strings.Builder
-	if err := e.Print(&out); err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range []string{"flows 5, left out 1", "ROC-AUC 0.7500", "benign                              3        33.3%         0.0%", "fam                                 2        50.0%        50.0%"} {
-		if !strings.Contains(out.String(), want) {
-			t.Errorf("%q is not in\n%s", want, out.String())
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	names := strings.Split(lines[0], "\t")
+	var rows []*record.Record
+	for _, line := range lines[1:] {
+		v := make([]float32, len(features.Default().Names()))
+		for i, cell := range strings.Split(line, "\t")[:len(names)-1] {
+			at, ok := features.Default().Index(names[i])
+			x, err := strconv.ParseFloat(cell, 32)
+			if !ok || err != nil {
+				tb.Fatalf("%s: %q", names[i], cell)
+			}
+			v[at] = float32(x)
+		}
+		r := &record.Record{PayloadC2S: 1, PayloadS2C: 1, Vector: v}
+		if st.Process([]*record.Record{r}); r.Verdict == record.Benign {
+			rows = append(rows, r)
 		}
 	}
-	var none scoring.Evaluation
-	none.Add("benign", "", model.Score{})
-	if !math.IsNaN(none.AUC()) {
-		t.Error("AUC of one class")
+	return rows
+}
+
+// BenchmarkProcess is what a row costs in this stage when there is no alert to explain.
+func BenchmarkProcess(b *testing.B) {
+	st := scoring.New(defaultBundle(b), features.Default())
+	golden := goldenRows(b, st)
+	var rows []*record.Record
+	for len(rows) < 64 {
+		rows = append(rows, golden[len(rows)%len(golden)])
 	}
+	b.ReportAllocs()
+	n := 0
+	for b.Loop() {
+		st.Process(rows)
+		n += len(rows)
+	}
+	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "rows/s")
 }

@@ -1,29 +1,29 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
-	"math"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
-	"trench/pkg/export"
 	"trench/pkg/features"
 	"trench/pkg/model"
+	"trench/pkg/record"
 	"trench/pkg/scoring"
-	"trench/pkg/service"
 )
 
 func newModelCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "model",
-		Short:   "Check, show and evaluate model bundles",
+		Short:   "Check, show, evaluate and calibrate model bundles",
 		Example: "  trench model check bundle/",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newModelCheckCommand(), newModelShowCommand(), newModelEvalCommand())
+	cmd.AddCommand(newModelCheckCommand(), newModelShowCommand(), newModelEvalCommand(), newModelCalibrateCommand())
 	return cmd
 }
 
@@ -44,9 +44,28 @@ func newModelShowCommand() *cobra.Command {
 		Short:   "Print the model card (DIR default is the built-in model)",
 		Example: "  trench model show default",
 	}, func(out io.Writer, _ string, b *model.Bundle) error {
-		_, err := fmt.Fprint(out, b.Card())
-		return err
+		if _, err := fmt.Fprint(out, b.Card()); err != nil {
+			return err
+		}
+		return showSite(out, b)
 	})
+}
+
+// showSite says of a calibrated bundle where its thresholds come from; the card is of the model as trained.
+func showSite(out io.Writer, b *model.Bundle) error {
+	site, ok := b.Site()
+	if !ok {
+		return nil
+	}
+	_, err := fmt.Fprintf(out, "\n## Thresholds of the site\n\n%s was calibrated on %d flows of %d hosts, from %s to %s, counted as %d. It is now %s:\n\n", site.Model,
+		site.Flows, site.Hosts, site.First.Format(time.RFC3339), site.Last.Format(time.RFC3339), site.Counted, b.ID())
+	for _, t := range b.Thresholds() {
+		if err == nil {
+			_, err = fmt.Fprintf(out, "- %s (%s): margin %.4g, %.4g as trained; %d false positives in %d flows certify %.2g. %s\n",
+				t.Name, t.Verdict, t.Margin, site.Trained[t.Name], t.FalsePositives, t.N, t.Certified, t.Note)
+		}
+	}
+	return err
 }
 
 // newBundleCommand makes cmd one that loads a bundle and prints what it is asked of it.
@@ -89,40 +108,42 @@ func (l *loader) load(dir string) (*model.Bundle, *features.Schema, error) {
 
 func newModelEvalCommand() *cobra.Command {
 	var l loader
+	var asJSON bool
 	cmd := &cobra.Command{
-		Use:     "eval DIR ROWS.parquet",
-		Short:   "Score a labelled Parquet file written by trench features",
+		Use:   "eval DIR ROWS.parquet",
+		Short: "Score a labelled Parquet file written by trench features",
+		Long: `Score a labelled Parquet file written by trench features, and print what the model's thresholds flag of it:
+recall over all flows and averaged over families, false positives, ROC-AUC, by family and by source.
+Intervals are exact (Clopper and Pearson, 95 %) and take flows as independent.`,
 		Example: "  trench model eval bundle/ rows.parquet",
 		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			rows := args[1]
 			b, schema, err := l.load(args[0])
 			if err != nil {
 				return err
 			}
-			in, err := export.OpenVectors(rows, b.Features())
-			if err != nil {
-				return &exitError{service.ExitInput, err}
-			}
-			defer in.Close()
-			hello, known := schema.Index("ch_len")
-			scorer, eval := b.NewScorer(), scoring.Evaluation{}
-			var scores []model.Score
-			err = in.Each(schema.Names(), func(get func(string) string, vector []float32) error {
-				if known && math.IsNaN(float64(vector[hello])) {
+			var eval scoring.Evaluation
+			err = scoreRows(args[1], b, schema, func(r scoredRow) error {
+				if r.score.Verdict == record.Unscored {
 					eval.Left++
-					return nil
+				} else {
+					eval.Add(r.label, r.family, r.source, r.score)
 				}
-				scores = scorer.Score(scores[:0], [][]float32{vector})
-				eval.Add(get("label"), get("family"), scores[0])
 				return nil
 			})
 			if err != nil {
-				return fmt.Errorf("%s: %w", rows, err)
+				return err
 			}
-			return eval.Print(cmd.OutOrStdout())
+			report := eval.Report(b)
+			if !asJSON {
+				return report.Print(cmd.OutOrStdout())
+			}
+			out := json.NewEncoder(cmd.OutOrStdout())
+			out.SetIndent("", "  ")
+			return out.Encode(report)
 		},
 	}
 	l.register(cmd)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }
