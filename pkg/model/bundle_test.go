@@ -238,13 +238,16 @@ func TestLoadRefuses(t *testing.T) {
 		"swapped verdicts":    {file(thresholdFile, "suspicious", "malicious"), `verdict "malicious", want "suspicious"`},
 		"threshold unknown":   {file(thresholdFile, "fpr_1e-2", "fpr_1e-9"), `name "fpr_1e-9"`},
 		"impossible count":    {file(thresholdFile, `"false_positives": `, `"false_positives": 99999`), "false positives"},
-		"quantiles fall":      {file(referenceFile, `"p99": `, `"p99": -1`), "reference.json"},
-		"no reference":        {content(referenceFile, `{"features":{}}`), "reference.json: has 0 features"},
-		"wrong golden value":  {func(m fstest.MapFS) { spoilGolden(t, m) }, "golden.tsv: row 7: margin is "},
-		"few golden rows":     {func(m fstest.MapFS) { cutGolden(m) }, "has 10 rows, want at least 32"},
-		"golden header":       {file(goldenFile, "margin", "score"), "golden.tsv: header"},
-		"golden cut":          {func(m fstest.MapFS) { m[goldenFile].Data = m[goldenFile].Data[:len(m[goldenFile].Data)-1] }, "cut off"},
-		"no golden number":    {file(goldenFile, "\tnan", "\tnone"), `"none"`},
+		"empty site":          {file(thresholdFile, `{`, `{"site":{},`), "site: 0 flows of 0 hosts counted as 0\nsite: no model\nsite: no trained margin of fpr_1e-2"},
+		"site backwards": {file(thresholdFile, `{`, `{"site":{"model":"m","flows":9,"hosts":2,"counted":9,"first":"2026-02-01T00:00:00Z","last":"2026-01-01T00:00:00Z",`+
+			`"trained":{"fpr_1e-2":0,"fpr_1e-3":1}},`), "thresholds.json: site: from 2026-02-01"},
+		"quantiles fall":     {file(referenceFile, `"p99": `, `"p99": -1`), "reference.json"},
+		"no reference":       {content(referenceFile, `{"features":{}}`), "reference.json: has 0 features"},
+		"wrong golden value": {func(m fstest.MapFS) { spoilGolden(t, m) }, "golden.tsv: row 7: margin is "},
+		"few golden rows":    {func(m fstest.MapFS) { cutGolden(m) }, "has 10 rows, want at least 32"},
+		"golden header":      {file(goldenFile, "margin", "score"), "golden.tsv: header"},
+		"golden cut":         {func(m fstest.MapFS) { m[goldenFile].Data = m[goldenFile].Data[:len(m[goldenFile].Data)-1] }, "cut off"},
+		"no golden number":   {file(goldenFile, "\tnan", "\tnone"), `"none"`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
