@@ -6,7 +6,8 @@
 //	model.txt         LightGBM text: binary objective, numeric splits, no linear trees
 //	schema.json       the model's columns in its order, and the hash over their definitions
 //	calibration.json  margin -> probability: Platt (a, b) or isotonic knots
-//	thresholds.json   margin -> verdict: fpr_1e-2 suspicious, fpr_1e-3 malicious
+//	thresholds.json   margin -> verdict: fpr_1e-2 suspicious, fpr_1e-3 malicious; after
+//	                  calibration for a site, where its thresholds come from
 //	reference.json    per column quantiles of benign traffic, range of training, histograms for drift
 //	golden.tsv        rows of column values with the margin LightGBM gives them
 //	eval.json card.md what was measured, for machines and for people

@@ -104,12 +104,14 @@ func compareHard(t *testing.T, b *Bundle, path string, contributions bool) {
 				t.Fatal(err)
 			}
 		}
-		if got := s.margin(vectorOf(b, row[:n])); got != row[n] {
+		vector := vectorOf(b, row[:n])
+		if got := s.margin(vector); got != row[n] {
 			t.Fatalf("row %d: margin is %.17g, LightGBM's %.17g", rows-1, got, row[n])
 		}
 		if !contributions {
 			continue
 		}
+		s.gather(vector)
 		s.contributions()
 		for j, phi := range s.phi {
 			worst = max(worst, math.Abs(phi-row[n+1+j]))

@@ -63,13 +63,13 @@ func loadThresholds(data []byte) ([]Threshold, *Site, error) {
 		case !known:
 			errs = append(errs, fmt.Errorf("name %q, want fpr_1e-2 or fpr_1e-3", t.Name))
 			continue
+		case t.Margin == nil:
+			errs = append(errs, fmt.Errorf("%s: no margin", t.Name))
+			continue
 		case twice:
 			errs = append(errs, fmt.Errorf("%s comes twice", t.Name))
 		case t.Verdict != v.String():
 			errs = append(errs, fmt.Errorf("%s: verdict %q, want %q", t.Name, t.Verdict, v))
-		case t.Margin == nil:
-			errs = append(errs, fmt.Errorf("%s: no margin", t.Name))
-			continue
 		case t.Target <= 0 || t.Target > 1 || t.Certified < 0 || t.Certified > 1:
 			errs = append(errs, fmt.Errorf("%s: target %v and certified %v must be rates", t.Name, t.Target, t.Certified))
 		case t.N < 1 || t.FalsePositives < 0 || t.FalsePositives > t.N:

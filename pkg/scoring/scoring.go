@@ -12,6 +12,9 @@
 // thin benign flows cross that threshold many times as often as others
 // (docs/policy.md has the counts). And what was not seen speaks for nobody: a thin
 // row is never benign, nor is one whose handshake only failed.
+//
+// Beside the stage, an Evaluation compares scores with labels, and a Calibrator moves
+// thresholds to the benign traffic of a site.
 package scoring
 
 import (
