@@ -23,7 +23,10 @@ code=0
 bin/trench features --workers 1 -o "$work/rows.parquet" --labels "$corpus/flow_labels.csv" --manifest "$corpus/manifest.csv" "$work/captures" 2>"$work/features.log" || code=$?
 tail -n 3 "$work/features.log" >&2
 [ $code -eq 0 ] || [ $code -eq 3 ] || exit $code # 3: some captures of the corpus are cut
-PYTHONPATH=services/trainer "${PYTHON:-python3}" -m trench_trainer train --features "$work/rows.parquet" --exclude "$demo" --out "$work/bundle"
+CORPUS=$corpus WORK=$work services/trainer/make-perturbed.sh
+perturbed=()
+for rows in "$work"/perturbed/*.parquet; do perturbed+=(--perturbed "$(basename "$rows" .parquet)=$rows"); done
+PYTHONPATH=services/trainer "${PYTHON:-python3}" -m trench_trainer train --features "$work/rows.parquet" --exclude "$demo" "${perturbed[@]}" --out "$work/bundle"
 bin/trench model check "$work/bundle"
 rm -rf pkg/model/default
 cp -r "$work/bundle" pkg/model/default

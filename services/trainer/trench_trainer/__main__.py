@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from trench_trainer import __version__, bundle, card, golden, pipeline, profile
+from trench_trainer import __version__, bundle, card, golden, pipeline, profile, robustness
 from trench_trainer.errors import TrainerError
 from trench_trainer.progress import Progress
 
@@ -27,6 +27,14 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--seed", type=int, default=defaults.seed)
     train.add_argument(
         "--exclude", action="append", default=[], metavar="CAPTURE", help="keep a capture out of training; repeatable"
+    )
+    train.add_argument(
+        "--perturbed",
+        action="append",
+        default=[],
+        type=robustness.argument,
+        metavar="NAME=ROWS.parquet",
+        help="rows of rewritten captures, for the evaluation; repeatable",
     )
     train.add_argument("--folds", type=int, default=defaults.folds)
     train.add_argument("--family-folds", type=int, default=defaults.family_folds)
@@ -64,6 +72,7 @@ def run(argv: Sequence[str]) -> int:
                 profile=args.profile,
                 seed=args.seed,
                 exclude=tuple(args.exclude),
+                perturbed=tuple(args.perturbed),
                 folds=args.folds,
                 family_folds=args.family_folds,
                 partitions=args.partitions,

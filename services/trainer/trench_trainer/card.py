@@ -3,6 +3,8 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from trench_trainer import robustness
+
 
 def _pct(v: float | None) -> str:
     return "n/a" if v is None else f"{100 * v:.3g} %"
@@ -40,6 +42,7 @@ def render(ev: dict) -> str:
         _thresholds(ev),
         _benign(ev),
         _shortcuts(ev),
+        "\n".join(robustness.card(ev["robustness"])),
         _columns(ev),
         _calibration(ev),
         _limits(ev),

@@ -7,7 +7,7 @@ from pathlib import Path
 import lightgbm as lgb
 import numpy as np
 
-from trench_trainer import bundle, card, decide, evaluate, fit, folds, golden, metrics, profile, reference, table
+from trench_trainer import bundle, card, decide, evaluate, fit, folds, golden, metrics, profile, reference, robustness, table
 from trench_trainer.errors import TrainerError
 from trench_trainer.progress import Progress
 from trench_trainer.weights import flow_weights
@@ -26,6 +26,7 @@ class Options:
     profile: str = "default"
     seed: int = 1
     exclude: tuple[str, ...] = ()
+    perturbed: tuple[tuple[str, Path], ...] = ()
     folds: int = 5
     family_folds: int = 6
     partitions: int = 3
@@ -232,6 +233,8 @@ def measure(study: Study, fitted: Fitted, schema: dict) -> dict:
     recall = {t.name: float((margins[:, rows.malicious] >= t.margin).mean()) for t in limits}
     ev["precision"] = evaluate.precision(limits, recall)
     ev["calibration"] = {"fitted": "per flow", **evaluate.calibration(rows, margins, bench.w, platt)}
+    rewritten = robustness.load(options.perturbed, rows.schema)
+    ev["robustness"] = robustness.measure(rows, study.names, fitted.runs, fitted.trees, limits, rewritten)
     ev["name_swap"] = evaluate.name_swap(rows, bench.x, study.names, fitted.runs, fitted.trees, limits)
     old, held = (t.x[:, study.columns].astype(np.float64) for t in (study.selection.superseded, study.selection.held_out))
     ev["cut_at_active_timeout"] = evaluate.cut_rows(study.selection, old, fitted.runs, fitted.trees, limits)
