@@ -160,4 +160,4 @@ class Wardrobe:
             row = np.flatnonzero(~np.isnan(at[:, i + 1]))
             np.add.at(counts, (row, at[row, i].astype(int), at[row, i + 1].astype(int)), 1)
         sums = counts.sum(axis=2, keepdims=True)
-        x[np.ix_(whole, [self._at[name] for name in MARKOV])] = (counts / np.maximum(sums, 1)).reshape(len(whole), -1)
+        x[np.ix_(whole, [self._at[name] for name in MARKOV])] = (counts / np.maximum(sums, 1)).reshape(len(whole), len(MARKOV))

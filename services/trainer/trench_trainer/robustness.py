@@ -2,7 +2,8 @@
 
 Two ways to find out. *Rewritten captures*: the training captures are rewritten (`pkg/internal/perturb`) and go through the
 extractor again; their rows are joined with those trained on by capture and flow id, which rewriting keeps. *Disguises*:
-vectors of malicious flows are changed, with DRAWS draws of what is put on (disguise.py).
+vectors of malicious flows are changed, with DRAWS draws of what is put on (disguise.py). Models may have been trained on the
+benign flow that it comes from: whoever hides takes what is common.
 
 A row is scored by boosters that did not see its capture group. A flow that shows no ClientHello any more cannot be scored
 and counts as not flagged. Intervals of recall are those of a bootstrap over captures, and a change is measured within it;
@@ -95,7 +96,10 @@ def measure(
 ) -> dict:
     """Recall and false positives before and after each change; `names` are the model's columns."""
     models = _Models(rows, names, runs, trees, limits)
-    bad, good = np.flatnonzero(rows.malicious), np.flatnonzero(~rows.malicious)
+    bad = np.flatnonzero(rows.malicious)
+    # Benign flows of captures that were rewritten: one of which nothing is left in one way is found in another.
+    captures = sorted(set().union(*(t.text["capture"] for t in rewritten.values())))
+    good = np.flatnonzero(~rows.malicious & np.isin(rows.text["capture"], captures))
     recall = _Recall(rows, bad, models.flag(bad, rows.x[bad]), limits)
     seen, adversary = [], []
     start, scored = rows.x[bad], np.ones(len(bad), dtype=bool)
@@ -191,13 +195,12 @@ def _described(values: np.ndarray) -> dict:
 
 
 def _false_positives(rows: Table, models: _Models, good: np.ndarray, other: Table, limits: Sequence[Threshold]) -> dict:
-    """Benign flows of the rewritten captures that reach the thresholds, before and after."""
-    at = good[np.isin(rows.text["capture"][good], np.unique(other.text["capture"]))]
-    found, x = matched(rows, at, other)
-    before, after = models.flag(at, rows.x[at]), models.flag(at, x) * found
-    out: dict = {"flows": len(at), "unscored": int((~found).sum()), "rates": {}}
+    """How many of the benign flows reach the thresholds, before and after."""
+    found, x = matched(rows, good, other)
+    before, after = models.flag(good, rows.x[good]), models.flag(good, x) * found
+    out: dict = {"flows": len(good), "unscored": int((~found).sum()), "rates": {}}
     for t, was, now in zip(limits, before, after, strict=True):
-        out["rates"][t.name] = {"before": share(float(was.sum()), len(at)), "after": share(float(now.sum()), len(at))}
+        out["rates"][t.name] = {"before": share(float(was.sum()), len(good)), "after": share(float(now.sum()), len(good))}
     return out
 
 
