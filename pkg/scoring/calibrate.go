@@ -14,9 +14,9 @@ import (
 
 // What a calibration takes.
 const (
-	// FlowsPerHost is what a host's flows of one day (UTC) count as at most, as a capture's do in
+	// flowsPerHost is what a host's flows of one day (UTC) count as at most, as a capture's do in
 	// training: flows of one host and day are much alike and are not so many trials.
-	FlowsPerHost = 5
+	flowsPerHost = 5
 	// minHosts is fewest that are a site.
 	minHosts = 10
 	// maxSiteFlows bounds the memory of a Calibrator to about 400 MB.
@@ -25,7 +25,7 @@ const (
 
 // Calibrator moves the thresholds of a bundle to the benign flows of a site.
 //
-// A host's flows of one day weigh min(1, FlowsPerHost/flows) each; n is the sum of weights, and k that of
+// A host's flows of one day weigh min(1, flowsPerHost/flows) each; n is the sum of weights, and k that of
 // the flows flagged, rounded up. With that, for each threshold and its target rate t:
 //
 //   - n < 3/t: the margin stays, for no margin could be certified.
@@ -59,7 +59,7 @@ type hostDay struct {
 type Moved struct {
 	Before, After model.Threshold
 	Flagged       [2]int64 // flows of the site that Before and After flag, each counted as one
-	Weighted      Rate     // what After flags, a host's flows of a day counting as FlowsPerHost at most
+	Weighted      Rate     // what After flags, a host's flows of a day counting as flowsPerHost at most
 	Noisiest      string   // host with the most flagged flows at After
 	NoisiestFlows int64    // how many
 	TooFew        bool     // n is too small for the target: left as it was
@@ -102,7 +102,7 @@ func (c *Calibrator) Calibrate(id string, thresholds []model.Threshold) ([]Moved
 	}
 	total := 0.0
 	for _, n := range c.count {
-		total += min(float64(n), FlowsPerHost)
+		total += min(float64(n), flowsPerHost)
 	}
 	site = model.Site{Model: id, Flows: int64(len(c.flows)), Hosts: int64(len(c.names)), Counted: int64(total),
 		First: time.Unix(0, c.first).UTC(), Last: time.Unix(0, c.last).UTC(), Trained: make(map[string]float64)}
@@ -113,7 +113,7 @@ func (c *Calibrator) Calibrate(id string, thresholds []model.Threshold) ([]Moved
 	}
 	if total*loosest < 3 {
 		return nil, site, fmt.Errorf("%d flows of %d hosts count as %.0f (at most %d a host and day): a false-positive rate of %g needs %.0f",
-			site.Flows, site.Hosts, total, FlowsPerHost, loosest, math.Ceil(3/loosest))
+			site.Flows, site.Hosts, total, flowsPerHost, loosest, math.Ceil(3/loosest))
 	}
 	slices.SortFunc(c.flows, func(a, b siteFlow) int {
 		return cmp.Or(cmp.Compare(b.margin, a.margin), cmp.Compare(a.day, b.day))
@@ -155,7 +155,7 @@ func (c *Calibrator) move(t model.Threshold, total, floor float64) Moved {
 			m.After.Note += "; "
 		}
 		m.After.Note += fmt.Sprintf("as trained, for the site's %d flows (at most %d a host and day) are too few: %g needs %.0f",
-			n, FlowsPerHost, t.Target, math.Ceil(3/t.Target))
+			n, flowsPerHost, t.Target, math.Ceil(3/t.Target))
 		if m.After.Margin > t.Margin {
 			m.After.Note += "; raised to the suspicious threshold"
 		}
@@ -164,7 +164,7 @@ func (c *Calibrator) move(t model.Threshold, total, floor float64) Moved {
 	m.After.N, m.After.FalsePositives, m.After.Certified, m.After.Note = n, k, UpperBound(k, n), ""
 	if m.After.Certified > t.Target {
 		m.After.Note = fmt.Sprintf("%d flows of the site (at most %d a host and day) with %d false positives certify %.2g at 95 %%, not %g",
-			n, FlowsPerHost, k, m.After.Certified, t.Target)
+			n, flowsPerHost, k, m.After.Certified, t.Target)
 	}
 	return m
 }
@@ -202,7 +202,7 @@ func (c *Calibrator) margins(target, total float64) (rise, fall float64) {
 }
 
 func (c *Calibrator) weight(f *siteFlow) float64 {
-	return min(1, FlowsPerHost/float64(c.count[f.day]))
+	return min(1, flowsPerHost/float64(c.count[f.day]))
 }
 
 // above counts the flows from a margin on.

@@ -6,20 +6,10 @@ import (
 	"strings"
 	"testing"
 
-	"trench/pkg/features"
 	"trench/pkg/model"
 	"trench/pkg/record"
 	"trench/pkg/scoring"
 )
-
-func defaultBundle(tb testing.TB) *model.Bundle {
-	tb.Helper()
-	b, err := model.Default(features.Default())
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return b
-}
 
 func near(got *float64, want float64) bool { return got != nil && math.Abs(*got-want) < 1e-12 }
 

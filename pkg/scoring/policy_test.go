@@ -1,14 +1,9 @@
 package scoring_test
 
 import (
-	"crypto/sha256"
-	"encoding/json"
-	"fmt"
-	"maps"
 	"math"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -29,42 +24,27 @@ type variant struct {
 // write puts the variant into a folder and returns it.
 func (v variant) write(t testing.TB, dir string) string {
 	t.Helper()
-	const from = "../model/default"
-	entries, err := os.ReadDir(from)
-	if err != nil {
-		t.Fatal(err)
-	}
+	files := changed(t, map[string]func(map[string]any){
+		"schema.json": func(m map[string]any) {
+			m["name"] = v.name
+			if v.protocols != nil {
+				m["protocols"] = v.protocols
+			}
+		},
+		"thresholds.json": func(m map[string]any) {
+			for _, x := range m["thresholds"].([]any) {
+				threshold := x.(map[string]any)
+				if threshold["margin"] = v.suspicious; threshold["verdict"] == "malicious" {
+					threshold["margin"] = v.malicious
+				}
+			}
+		},
+	})
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	files := map[string][]byte{}
-	for _, e := range entries {
-		if files[e.Name()], err = os.ReadFile(filepath.Join(from, e.Name())); err != nil {
-			t.Fatal(err)
-		}
-	}
-	delete(files, "SHA256SUMS")
-	files["schema.json"] = change(t, files["schema.json"], func(m map[string]any) {
-		m["name"] = v.name
-		if v.protocols != nil {
-			m["protocols"] = v.protocols
-		}
-	})
-	files["thresholds.json"] = change(t, files["thresholds.json"], func(m map[string]any) {
-		for _, x := range m["thresholds"].([]any) {
-			threshold := x.(map[string]any)
-			if threshold["margin"] = v.suspicious; threshold["verdict"] == "malicious" {
-				threshold["margin"] = v.malicious
-			}
-		}
-	})
-	var sums strings.Builder
-	for _, name := range slices.Sorted(maps.Keys(files)) {
-		fmt.Fprintf(&sums, "%x  %s\n", sha256.Sum256(files[name]), name)
-	}
-	files["SHA256SUMS"] = []byte(sums.String())
-	for name, data := range files {
-		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+	for name, f := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), f.Data, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -78,20 +58,6 @@ func (v variant) load(t testing.TB) *model.Bundle {
 		t.Fatal(err)
 	}
 	return b
-}
-
-func change(t testing.TB, data []byte, f func(map[string]any)) []byte {
-	t.Helper()
-	var m map[string]any
-	if err := json.Unmarshal(data, &m); err != nil {
-		t.Fatal(err)
-	}
-	f(m)
-	out, err := json.Marshal(m)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out
 }
 
 // Variants that give every row the same verdict.
@@ -113,7 +79,7 @@ func TestAHandshakeThatOnlyFailedIsNotBenign(t *testing.T) {
 		refused.TLS = &record.TLS{Alerts: []record.Alert{{Sender: "server", Level: "fatal", Code: 40, Description: "handshake_failure"}}}
 		warned.TLS = &record.TLS{Alerts: []record.Alert{{Sender: "server", Level: "warning", Code: 112, Description: "unrecognized_name"}}}
 		broken.TLS, broken.TLSEstablished = refused.TLS, true // it worked, for a time
-		scoring.New(v.load(t), features.Default()).Process([]*record.Record{refused, warned, broken})
+		stageOf(v.load(t)).Process([]*record.Record{refused, warned, broken})
 		if refused.Verdict != verdict || refused.VerdictNote != scoring.NoteFailed || warned.Verdict == record.Unscored || broken.Verdict == record.Unscored {
 			t.Errorf("%s: refused %v %q, warned %v, broken %v", v.name, refused.Verdict, refused.VerdictNote, warned.Verdict, broken.Verdict)
 		}
@@ -134,7 +100,7 @@ func TestThinEvidenceIsMaliciousOrNothing(t *testing.T) {
 		for verdict, b := range models {
 			r := tlsRow(t)
 			change(r)
-			scoring.New(b, features.Default()).Process([]*record.Record{r})
+			stageOf(b).Process([]*record.Record{r})
 			if want != "" && verdict != record.Malicious {
 				verdict = record.Unscored
 			}
@@ -149,7 +115,7 @@ func TestAVectorOfAnotherSchemaIsNotScored(t *testing.T) {
 	t.Parallel()
 	r, own := tlsRow(t), tlsRow(t)
 	r.VectorSchema, own.VectorSchema = strings.Repeat("0", 64), features.Default().Whole()
-	scoring.New(allMalicious.load(t), features.Default()).Process([]*record.Record{r, own})
+	stageOf(allMalicious.load(t)).Process([]*record.Record{r, own})
 	if r.Verdict != record.Unscored || r.VerdictNote != scoring.NoteSchema || own.Verdict != record.Malicious {
 		t.Errorf("%v, %q; of its own %v", r.Verdict, r.VerdictNote, own.Verdict)
 	}

@@ -79,9 +79,6 @@ type Schema interface {
 	Whole() string
 }
 
-// New returns a stage for one bundle. Without one every row stays unscored.
-func New(b *model.Bundle, s Schema) *Stage { return Fixed(b, nil, nil).NewStage(s) }
-
 // NewStage returns a stage that scores with what the source serves.
 func (src *Source) NewStage(s Schema) *Stage {
 	st := &Stage{source: src, width: len(s.Names()), hash: s.Whole(), hello: -1}

@@ -5,10 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
-	"maps"
 	"math"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -38,12 +36,55 @@ func vector(t *testing.T, set map[string]float32) []float32 {
 	return v
 }
 
+// defaultBundle is the built-in bundle.
+func defaultBundle(tb testing.TB) *model.Bundle {
+	tb.Helper()
+	b, err := model.Default(features.Default())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return b
+}
+
+// stageOf is a stage with one bundle and nothing else.
+func stageOf(b *model.Bundle) *scoring.Stage {
+	return scoring.Fixed(b, nil, nil).NewStage(features.Default())
+}
+
+// changed is the built-in bundle with some of its JSON changed, and SHA256SUMS that fit.
+func changed(tb testing.TB, changes map[string]func(map[string]any)) fstest.MapFS {
+	tb.Helper()
+	source, files := os.DirFS("../model/default"), fstest.MapFS{}
+	names, err := fs.Glob(source, "*.*") // all but SHA256SUMS
+	if err != nil {
+		tb.Fatal(err)
+	}
+	var sums strings.Builder
+	for _, name := range names { // sorted
+		data, err := fs.ReadFile(source, name)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		if change := changes[name]; change != nil {
+			var m map[string]any
+			if err := json.Unmarshal(data, &m); err != nil {
+				tb.Fatalf("%s: %v", name, err)
+			}
+			change(m)
+			if data, err = json.Marshal(m); err != nil {
+				tb.Fatalf("%s: %v", name, err)
+			}
+		}
+		files[name] = &fstest.MapFile{Data: data}
+		fmt.Fprintf(&sums, "%x  %s\n", sha256.Sum256(data), name)
+	}
+	files["SHA256SUMS"] = &fstest.MapFile{Data: []byte(sums.String())}
+	return files
+}
+
 func TestRowsThatCannotBeScoredSayWhy(t *testing.T) {
 	t.Parallel()
-	bundle, err := model.Default(features.Default())
-	if err != nil {
-		t.Fatal(err)
-	}
+	bundle := defaultBundle(t)
 	hello := vector(t, map[string]float32{"ch_len": 200})
 	for _, c := range []struct {
 		bundle *model.Bundle
@@ -57,7 +98,7 @@ func TestRowsThatCannotBeScoredSayWhy(t *testing.T) {
 		{bundle, hello, ""},
 	} {
 		r := &record.Record{Vector: c.vector, PayloadC2S: 1, PayloadS2C: 1, Verdict: record.Malicious, Reasons: []record.Reason{{Code: "left over"}}}
-		scoring.New(c.bundle, features.Default()).Process([]*record.Record{r})
+		stageOf(c.bundle).Process([]*record.Record{r})
 		scored := r.Verdict != record.Unscored
 		if r.VerdictNote != c.note || scored != (c.note == "") || math.IsNaN(r.Score) == scored || math.IsNaN(r.Margin) == scored || (r.ModelID == "") == scored {
 			t.Errorf("want %q: %v, note %q, score %v, margin %v, model %q", c.note, r.Verdict, r.VerdictNote, r.Score, r.Margin, r.ModelID)
@@ -72,35 +113,12 @@ func TestRowsThatCannotBeScoredSayWhy(t *testing.T) {
 // columns, of which a row may leave so many.
 func ranged(t *testing.T, limit int) *model.Bundle {
 	t.Helper()
-	source, files := os.DirFS("../model/default"), fstest.MapFS{}
-	names, err := fs.Glob(source, "*.*")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range names {
-		data, err := fs.ReadFile(source, name)
-		if err != nil {
-			t.Fatal(err)
+	b, err := model.Load(changed(t, map[string]func(map[string]any){"reference.json": func(m map[string]any) {
+		for _, f := range m["features"].(map[string]any) {
+			f.(map[string]any)["train"] = map[string]any{"min": -1e6, "max": 1e6, "nan": true}
 		}
-		files[name] = &fstest.MapFile{Data: data}
-	}
-	var reference map[string]any
-	if err := json.Unmarshal(files["reference.json"].Data, &reference); err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range reference["features"].(map[string]any) {
-		f.(map[string]any)["train"] = map[string]any{"min": -1e6, "max": 1e6, "nan": true}
-	}
-	reference["extrapolation"] = map[string]any{"limit": limit}
-	if files["reference.json"].Data, err = json.Marshal(reference); err != nil {
-		t.Fatal(err)
-	}
-	var sums strings.Builder
-	for _, name := range slices.Sorted(maps.Keys(files)) {
-		fmt.Fprintf(&sums, "%x  %s\n", sha256.Sum256(files[name].Data), name)
-	}
-	files["SHA256SUMS"] = &fstest.MapFile{Data: []byte(sums.String())}
-	b, err := model.Load(files, features.Default())
+		m["extrapolation"] = map[string]any{"limit": limit}
+	}}), features.Default())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +127,7 @@ func ranged(t *testing.T, limit int) *model.Bundle {
 
 func TestRowsUnlikeTrainingAreScoredWithANote(t *testing.T) {
 	t.Parallel()
-	st := scoring.New(ranged(t, 1), features.Default())
+	st := stageOf(ranged(t, 1))
 	within := &record.Record{PayloadC2S: 1, PayloadS2C: 1, Vector: vector(t, map[string]float32{"ch_len": 200, "fl_by_c": 2e6})}
 	beyond := &record.Record{PayloadC2S: 1, PayloadS2C: 1, Vector: vector(t, map[string]float32{"ch_len": 3e6, "fl_by_c": 2e6})}
 	st.Process([]*record.Record{beyond, within})
@@ -124,11 +142,8 @@ func TestRowsUnlikeTrainingAreScoredWithANote(t *testing.T) {
 
 func TestBatchesScoreAsSingleRows(t *testing.T) {
 	t.Parallel()
-	bundle, err := model.Default(features.Default())
-	if err != nil {
-		t.Fatal(err)
-	}
-	st := scoring.New(bundle, features.Default())
+	bundle := defaultBundle(t)
+	st := stageOf(bundle)
 	var batch []*record.Record
 	for i := range 50 {
 		r := &record.Record{PayloadC2S: 1, PayloadS2C: 1}
@@ -177,7 +192,7 @@ func goldenRows(tb testing.TB, st *scoring.Stage) []*record.Record {
 
 // BenchmarkProcess is what a row costs in this stage when there is no alert to explain.
 func BenchmarkProcess(b *testing.B) {
-	st := scoring.New(defaultBundle(b), features.Default())
+	st := stageOf(defaultBundle(b))
 	golden := goldenRows(b, st)
 	var rows []*record.Record
 	for len(rows) < 64 {
