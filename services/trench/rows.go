@@ -22,7 +22,7 @@ type scoredRow struct {
 const rowBatch = 64
 
 // scoreRows calls each for every row of a Parquet file that trench features wrote, in order. Rows without
-// a ClientHello have no score, as in the services.
+// a ClientHello have no score, as in the services; rows of thin evidence have one, for a vector does not tell.
 func scoreRows(path string, b *model.Bundle, schema *features.Schema, each func(scoredRow) error) error {
 	in, err := export.OpenVectors(path, b.Features())
 	if err != nil {
