@@ -268,8 +268,15 @@ func (w *watched) changed() bool {
 }
 
 // look writes what tells one state of a file or folder from another: sizes and
-// times, of the files in a folder too, and for a bundle the sums of its files.
+// times, of the files in a folder too, and for a bundle the sums of its files. It
+// follows links first: half of one folder and half of another would be a state that
+// never comes again.
 func look(b *strings.Builder, path string) {
+	path, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		fmt.Fprintln(b, err)
+		return
+	}
 	info, err := os.Stat(path)
 	if err != nil {
 		fmt.Fprintln(b, err)
