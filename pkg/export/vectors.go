@@ -22,6 +22,7 @@ type Vectors struct {
 	out   *parquet.GenericWriter[any]
 	index map[string]int // column name to leaf index
 	at    []int          // leaf index by feature
+	more  []string       // names of further columns
 	row   parquet.Row
 	group int // rows since the last flush
 }
@@ -32,15 +33,16 @@ const SchemaKey = "trench.schema"
 // vectorRowGroup bounds what a file holds in memory: about 100 MB.
 const vectorRowGroup = 1 << 14
 
-// CreateVectors opens a file for vectors of the named features.
-func CreateVectors(path string, names []string, schema []byte) (*Vectors, error) {
+// CreateVectors opens a file for vectors of the named features, and of more
+// columns of text that Write is given in the same order.
+func CreateVectors(path string, names []string, schema []byte, more ...string) (*Vectors, error) {
 	f, err := os.Create(path)
 	if err != nil {
 		return nil, fmt.Errorf("output: %w", err)
 	}
 	group := parquet.Group{}
 	text, number := parquet.Encoded(parquet.String(), &parquet.RLEDictionary), parquet.Leaf(parquet.FloatType)
-	for _, n := range textColumns {
+	for _, n := range slices.Concat(textColumns, more) {
 		group[n] = text
 	}
 	for _, n := range []string{"part", "client_port", "server_port"} {
@@ -53,7 +55,7 @@ func CreateVectors(path string, names []string, schema []byte) (*Vectors, error)
 		group[n] = number
 	}
 	s := parquet.NewSchema("features", group)
-	w := &Vectors{file: f, index: make(map[string]int)}
+	w := &Vectors{file: f, index: make(map[string]int), more: more}
 	for i, path := range s.Columns() {
 		w.index[path[0]] = i
 	}
@@ -70,10 +72,16 @@ var textColumns = []string{
 	"label", "role", "family", "group", "source_repo", "capture", "split",
 }
 
-// Write adds one flow.
-func (w *Vectors) Write(r *record.Record, l labels.Label) error {
+// Write adds one flow; more are its values of the further columns.
+func (w *Vectors) Write(r *record.Record, l labels.Label, more ...string) error {
 	if len(r.Vector) != len(w.at) {
 		return fmt.Errorf("flow %s has %d features, the file %d", r.FlowID, len(r.Vector), len(w.at))
+	}
+	if len(more) != len(w.more) {
+		return fmt.Errorf("flow %s has %d further columns, the file %d", r.FlowID, len(more), len(w.more))
+	}
+	for i, name := range w.more {
+		w.set(name, parquet.ByteArrayValue([]byte(more[i])))
 	}
 	for name, v := range map[string]string{
 		"source": r.Source, "flow_id": r.FlowID.String(), "proto": r.Proto, "app_proto": r.AppProto,

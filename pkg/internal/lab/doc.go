@@ -1,0 +1,2 @@
+// Lab is the stack laboratory.
+package main

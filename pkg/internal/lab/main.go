@@ -1,0 +1,179 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == clientArg {
+		if err := client(os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, "lab client:", err)
+			os.Exit(1)
+		}
+		return
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "lab:", err)
+		os.Exit(1)
+	}
+}
+
+// options are the flags.
+type options struct {
+	output, cache  string
+	only           string
+	cells, beacons int
+	parallel       int
+	seed           uint64
+	report         bool
+}
+
+func run(ctx context.Context, args []string, out io.Writer) error {
+	var o options
+	fs := flag.NewFlagSet("lab", flag.ContinueOnError)
+	fs.StringVar(&o.output, "o", "testdata/lab", "folder for rows.parquet and beacons.parquet")
+	fs.StringVar(&o.cache, "cache", ".cache/lab", "folder for captures and what setup.sh installs")
+	fs.StringVar(&o.only, "only", "", "names of stacks, with commas between")
+	fs.IntVar(&o.cells, "cells", 36, "cells of each stack")
+	fs.IntVar(&o.beacons, "beacons", 4, "cells of each kind of beacon of each stack")
+	fs.IntVar(&o.parallel, "parallel", 12, "clients at a time")
+	fs.Uint64Var(&o.seed, "seed", 1, "of the sample")
+	fs.BoolVar(&o.report, "report", false, "run nothing: score the files of an earlier run with the built-in model")
+	if err := fs.Parse(args); err != nil {
+		return err
+	}
+	if fs.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q", fs.Arg(0))
+	}
+	if !o.report {
+		if err := o.measure(ctx, out); err != nil {
+			return err
+		}
+	}
+	for _, file := range []string{"rows.parquet", "beacons.parquet"} {
+		if err := report(out, filepath.Join(o.output, file)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// measure makes the two files.
+func (o *options) measure(ctx context.Context, out io.Writer) (err error) {
+	if os.Geteuid() != 0 {
+		return errors.New("namespaces and interfaces take root")
+	}
+	cache, err := filepath.Abs(o.cache)
+	if err != nil {
+		return err
+	}
+	l := &lab{cache: cache, captures: filepath.Join(cache, "captures"), log: out, python: filepath.Join(cache, "venv/bin/python")}
+	if l.self, err = os.Executable(); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(cache, 0o755); err != nil {
+		return err
+	}
+	if l.tmp, err = os.MkdirTemp("", "trench-lab-"); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(l.tmp)) }()
+	if l.logFile, err = os.Create(filepath.Join(cache, "lab.log")); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, l.logFile.Close()) }()
+	if err := errors.Join(l.unpack(ctx), l.repositories(ctx)); err != nil {
+		return err
+	}
+	l.handler = newHandler(filepath.Join(l.tmp, "git"))
+	if l.pki, err = newPKI(l.tmp, time.Now()); err != nil {
+		return err
+	}
+	stacks, err := l.choose(strings.FieldsFunc(o.only, func(r rune) bool { return r == ',' }))
+	if err != nil {
+		return err
+	}
+	cells := o.sample(stacks)
+	start := time.Now()
+	fmt.Fprintf(out, "%d cells of %d stacks\n", len(cells), len(stacks))
+	if err := l.run(ctx, cells, o.parallel); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "carried out in %.0f s\n", time.Since(start).Seconds())
+	if err := os.MkdirAll(o.output, 0o755); err != nil {
+		return err
+	}
+	for set, file := range map[string]string{benign: "rows.parquet", beacons: "beacons.parquet"} {
+		file = filepath.Join(o.output, file)
+		n, err := l.export(ctx, set, file, cells)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "%s: %d flows\n", file, n)
+	}
+	return nil
+}
+
+// sample makes the cells, in the order in which they are carried out.
+func (o *options) sample(stacks []*stack) []*cell {
+	s := &sampler{rng: rand.New(rand.NewPCG(o.seed, 0)), names: make(map[string]bool)}
+	s.benign(stacks, o.cells)
+	s.beacons(stacks, o.beacons)
+	s.rng.Shuffle(len(s.cells), func(i, j int) { s.cells[i], s.cells[j] = s.cells[j], s.cells[i] })
+	return s.cells
+}
+
+// choose returns the named stacks, all when none is named, without those whose
+// programs are missing, and without servers that are missing.
+func (l *lab) choose(only []string) ([]*stack, error) {
+	missing := make(map[string]bool)
+	for _, kind := range serverKinds {
+		programs := needs(kind)
+		if kind == serverPython {
+			programs = []string{l.python}
+		}
+		if err := have(programs); err != nil {
+			missing[kind] = true
+			fmt.Fprintf(l.log, "WARNING: server %s is left out: %v (see setup.sh)\n", kind, err)
+		}
+	}
+	var out []*stack
+	known := make(map[string]bool)
+	for _, s := range l.stacks() {
+		known[s.name] = true
+		if len(only) > 0 && !slices.Contains(only, s.name) {
+			continue
+		}
+		if err := have(s.needs); err != nil {
+			fmt.Fprintf(l.log, "WARNING: stack %s is left out: %v (see setup.sh)\n", s.name, err)
+			continue
+		}
+		s.servers = slices.DeleteFunc(slices.Clone(s.servers), func(k string) bool { return missing[k] })
+		if len(s.servers) > 0 {
+			out = append(out, s)
+		}
+	}
+	for _, name := range only {
+		if !known[name] {
+			return nil, fmt.Errorf("unknown stack %q", name)
+		}
+	}
+	if len(out) == 0 {
+		return nil, errors.New("no stack is left")
+	}
+	return out, nil
+}
