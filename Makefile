@@ -13,7 +13,7 @@ GOFLAGS_BUILD := -trimpath -ldflags "-s -w"
 include pkg/internal/tools/tools.mk
 include deploy/local/local.mk
 
-.PHONY: help build test unit race e2e trainer lint bench fuzz model conformance
+.PHONY: help build test unit race e2e trainer lint bench fuzz model lab conformance
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -62,6 +62,10 @@ conformance: ## compare with other analysers' published results, as docs/conform
 
 model: $(VENV)/.installed build ## train the default bundle from the corpus into pkg/model/default
 	PYTHON=$(VENV)/bin/python CORPUS=$(CORPUS) services/trainer/make-model.sh
+
+lab: ## as root: real TLS clients against real servers in namespaces into testdata/lab, and what the model flags of them
+	pkg/internal/lab/setup.sh .cache/lab
+	go run ./pkg/internal/lab -o testdata/lab -cache .cache/lab
 
 $(VENV)/.installed: services/trainer/requirements-dev.lock
 	$(PYTHON) -m venv $(VENV)

@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -14,22 +13,41 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"trench/pkg/internal/lab/cell"
+	"trench/pkg/internal/lab/client"
+	"trench/pkg/internal/lab/origin"
+	"trench/pkg/internal/lab/pki"
+	"trench/pkg/internal/lab/plan"
+	"trench/pkg/internal/lab/report"
 )
 
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == clientArg {
-		if err := client(os.Args[2:]); err != nil {
-			fmt.Fprintln(os.Stderr, "lab client:", err)
-			os.Exit(1)
-		}
-		return
-	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	run := run
+	if len(os.Args) > 1 && os.Args[1] == clientArg {
+		run = asClient
+	}
 	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "lab:", err)
 		os.Exit(1)
 	}
+}
+
+// clientArg is the first argument of this program as a client of its own:
+// lab client STACK PLAN.
+const clientArg = "client"
+
+func asClient(ctx context.Context, args []string, _ io.Writer) error {
+	if len(args) != 3 {
+		return fmt.Errorf("%s takes STACK and PLAN", clientArg)
+	}
+	p, err := plan.Read(args[2])
+	if err != nil {
+		return err
+	}
+	return client.Run(ctx, args[1], p)
 }
 
 // options are the flags.
@@ -65,7 +83,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		}
 	}
 	for _, file := range []string{"rows.parquet", "beacons.parquet"} {
-		if err := report(out, filepath.Join(o.output, file)); err != nil {
+		if err := report.Print(out, filepath.Join(o.output, file), columns); err != nil {
 			return err
 		}
 	}
@@ -96,28 +114,37 @@ func (o *options) measure(ctx context.Context, out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, l.logFile.Close()) }()
-	if err := errors.Join(l.unpack(ctx), l.repositories(ctx)); err != nil {
+	if err := errors.Join(l.unpack(ctx), l.project(ctx)); err != nil {
 		return err
 	}
-	l.handler = newHandler(filepath.Join(l.tmp, "git"))
-	if l.pki, err = newPKI(l.tmp, time.Now()); err != nil {
+	l.handler = origin.New(filepath.Join(l.tmp, "git"))
+	if l.pki, err = pki.New(l.tmp, time.Now()); err != nil {
 		return err
 	}
 	stacks, err := l.choose(strings.FieldsFunc(o.only, func(r rune) bool { return r == ',' }))
 	if err != nil {
 		return err
 	}
-	cells := o.sample(stacks)
+	do := make(map[*cell.Stack]*stack)
+	var kinds []*cell.Stack
+	for _, k := range stacks {
+		do[&k.Stack], kinds = k, append(kinds, &k.Stack)
+	}
+	cells := cell.Sample(kinds, o.cells, o.beacons, o.seed)
+	jobs := make([]*job, len(cells))
+	for i, c := range cells {
+		jobs[i] = &job{lab: l, Cell: c, do: do[c.Stack].run}
+	}
 	start := time.Now()
 	fmt.Fprintf(out, "%d cells of %d stacks\n", len(cells), len(stacks))
-	if err := l.run(ctx, cells, o.parallel); err != nil {
+	if err := l.run(ctx, jobs, o.parallel); err != nil {
 		return err
 	}
 	fmt.Fprintf(out, "carried out in %.0f s\n", time.Since(start).Seconds())
 	if err := os.MkdirAll(o.output, 0o755); err != nil {
 		return err
 	}
-	for set, file := range map[string]string{benign: "rows.parquet", beacons: "beacons.parquet"} {
+	for set, file := range map[string]string{cell.Benign: "rows.parquet", cell.Beacons: "beacons.parquet"} {
 		file = filepath.Join(o.output, file)
 		n, err := l.export(ctx, set, file, cells)
 		if err != nil {
@@ -128,25 +155,12 @@ func (o *options) measure(ctx context.Context, out io.Writer) (err error) {
 	return nil
 }
 
-// sample makes the cells, in the order in which they are carried out.
-func (o *options) sample(stacks []*stack) []*cell {
-	s := &sampler{rng: rand.New(rand.NewPCG(o.seed, 0)), names: make(map[string]bool)}
-	s.benign(stacks, o.cells)
-	s.beacons(stacks, o.beacons)
-	s.rng.Shuffle(len(s.cells), func(i, j int) { s.cells[i], s.cells[j] = s.cells[j], s.cells[i] })
-	return s.cells
-}
-
 // choose returns the named stacks, all when none is named, without those whose
 // programs are missing, and without servers that are missing.
 func (l *lab) choose(only []string) ([]*stack, error) {
 	missing := make(map[string]bool)
 	for _, kind := range serverKinds {
-		programs := needs(kind)
-		if kind == serverPython {
-			programs = []string{l.python}
-		}
-		if err := have(programs); err != nil {
+		if err := have(l.needs(kind)); err != nil {
 			missing[kind] = true
 			fmt.Fprintf(l.log, "WARNING: server %s is left out: %v (see setup.sh)\n", kind, err)
 		}
@@ -154,16 +168,16 @@ func (l *lab) choose(only []string) ([]*stack, error) {
 	var out []*stack
 	known := make(map[string]bool)
 	for _, s := range l.stacks() {
-		known[s.name] = true
-		if len(only) > 0 && !slices.Contains(only, s.name) {
+		known[s.Name] = true
+		if len(only) > 0 && !slices.Contains(only, s.Name) {
 			continue
 		}
 		if err := have(s.needs); err != nil {
-			fmt.Fprintf(l.log, "WARNING: stack %s is left out: %v (see setup.sh)\n", s.name, err)
+			fmt.Fprintf(l.log, "WARNING: stack %s is left out: %v (see setup.sh)\n", s.Name, err)
 			continue
 		}
-		s.servers = slices.DeleteFunc(slices.Clone(s.servers), func(k string) bool { return missing[k] })
-		if len(s.servers) > 0 {
+		s.Servers = slices.DeleteFunc(slices.Clone(s.Servers), func(k string) bool { return missing[k] })
+		if len(s.Servers) > 0 {
 			out = append(out, s)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"trench/pkg/app"
 	"trench/pkg/export"
 	"trench/pkg/features"
+	"trench/pkg/internal/lab/cell"
 	"trench/pkg/labels"
 	"trench/pkg/record"
 )
@@ -16,30 +17,30 @@ import (
 // columns of a cell in the Parquet files, besides those of every file of vectors.
 var columns = []string{"lab_stack", "lab_server", "lab_name", "lab_certificate", "lab_session", "lab_behaviour"}
 
-// values are the columns of a flow of the cell.
-func (c *cell) values(r *record.Record) []string {
+// values are the columns of a flow of a cell.
+func values(c *cell.Cell, r *record.Record) []string {
 	session := "full"
 	if r.TLSResumed {
 		session = "resumed"
 	}
-	return []string{c.stack.name, c.server, c.shape, c.certificate, session, c.behaviour}
+	return []string{c.Stack.Name, c.Server, c.Shape, c.Certificate, session, c.Behaviour}
 }
 
 // label says that a flow is of the lab; its split keeps it out of training.
-func (c *cell) label() labels.Label {
-	l := labels.Label{Label: "benign", Role: "lab", Group: "lab", Repository: "lab/" + c.stack.name, Split: "lab", Capture: c.capture()}
-	if c.set == beacons {
-		l.Label, l.Family = "malicious", "emulated "+c.behaviour
+func label(c *cell.Cell) labels.Label {
+	l := labels.Label{Label: "benign", Role: "lab", Group: "lab", Repository: "lab/" + c.Stack.Name, Split: "lab", Capture: c.Capture()}
+	if c.Set == cell.Beacons {
+		l.Label, l.Family = "malicious", "emulated "+c.Behaviour
 	}
 	return l
 }
 
 // export reads the captures of a set and writes the vectors of its flows.
-func (l *lab) export(ctx context.Context, set, file string, cells []*cell) (rows int, err error) {
-	byAddr := make(map[netip.Addr]*cell)
+func (l *lab) export(ctx context.Context, set, file string, cells []*cell.Cell) (rows int, err error) {
+	byAddr := make(map[netip.Addr]*cell.Cell)
 	for _, c := range cells {
-		if c.set == set {
-			byAddr[c.addr.Addr()] = c
+		if c.Set == set {
+			byAddr[c.Addr.Addr()] = c
 		}
 	}
 	conf := features.DefaultConfig()
@@ -55,9 +56,9 @@ func (l *lab) export(ctx context.Context, set, file string, cells []*cell) (rows
 			if len(r.Vector) == 0 || c == nil {
 				continue
 			}
-			r.Source = c.capture() // not where this machine keeps it
+			r.Source = c.Capture() // not where this machine keeps it
 			rows++
-			if err := out.Write(r, c.label(), c.values(r)...); err != nil {
+			if err := out.Write(r, label(c), values(c, r)...); err != nil {
 				return fmt.Errorf("output %s: %w", file, err)
 			}
 		}

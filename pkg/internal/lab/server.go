@@ -3,11 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
-	"crypto"
-	"crypto/sha256"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -22,51 +18,32 @@ import (
 
 	"github.com/quic-go/quic-go/http3"
 
+	"trench/pkg/internal/lab/cell"
 	"trench/pkg/internal/netlab"
 )
 
-// The kinds of servers; each has a namespace of its own.
-const (
-	serverGo     = "go"     // net/http, HTTP/1.1 and HTTP/2
-	serverRaw    = "go-tls" // crypto/tls without HTTP
-	serverQUIC   = "quic-go"
-	serverNginx  = "nginx" // OpenSSL, before Go's net/http without TLS
-	serverNode   = "node"
-	serverPython = "python"
-	serverJava   = "java"
-)
-
-var serverKinds = []string{serverGo, serverRaw, serverQUIC, serverNginx, serverNode, serverPython, serverJava}
-
-// spki names a key as browsers are told to trust it.
-func spki(key crypto.Signer) string {
-	der, err := x509.MarshalPKIXPublicKey(key.Public())
-	if err != nil {
-		panic(err) // a key that was just made
-	}
-	sum := sha256.Sum256(der)
-	return base64.StdEncoding.EncodeToString(sum[:])
-}
+// serverKinds have a namespace each.
+var serverKinds = []string{cell.ServerGo, cell.ServerRaw, cell.ServerQUIC, cell.ServerNginx, cell.ServerNode, cell.ServerPython, cell.ServerJava}
 
 // config is how the servers written in Go speak TLS to a cell.
-func (c *cell) config() *tls.Config {
-	conf := &tls.Config{Certificates: []tls.Certificate{c.issued.tls}, MinVersion: tls.VersionTLS12}
-	if c.tls12 {
+func (j *job) config() *tls.Config {
+	conf := &tls.Config{Certificates: []tls.Certificate{j.issued.TLS}, MinVersion: tls.VersionTLS12}
+	if j.TLS12 {
 		conf.MaxVersion = tls.VersionTLS12
 	}
-	if c.mutual {
+	if j.Mutual {
 		conf.ClientAuth = tls.RequireAnyClientCert
 	}
 	return conf
 }
 
 // serveGo starts listeners of this process for cells in their namespace.
-func (l *lab) serveGo(ctx context.Context, ns *netlab.Namespace, kind string, cells []*cell) error {
+func (l *lab) serveGo(ctx context.Context, ns *netlab.Namespace, kind string, cells []*job) error {
 	quiet := log.New(io.Discard, "", 0) // handshakes that clients break off
 	for _, c := range cells {
 		conf := c.config()
-		if kind == serverQUIC {
-			p, err := ns.ListenPacket("udp", c.addr.String())
+		if kind == cell.ServerQUIC {
+			p, err := ns.ListenPacket("udp", c.Addr.String())
 			if err != nil {
 				return err
 			}
@@ -75,18 +52,18 @@ func (l *lab) serveGo(ctx context.Context, ns *netlab.Namespace, kind string, ce
 			l.onEnd(func() { _ = errors.Join(s.Close(), p.Close()) })
 			continue
 		}
-		t, err := ns.Listen("tcp", c.addr.String())
+		t, err := ns.Listen("tcp", c.Addr.String())
 		if err != nil {
 			return err
 		}
-		if kind == serverRaw {
+		if kind == cell.ServerRaw {
 			l.onEnd(func() { _ = t.Close() })
 			go l.serveRaw(ctx, tls.NewListener(t, conf))
 			continue
 		}
 		s := &http.Server{Handler: l.handler, TLSConfig: conf, ErrorLog: quiet, Protocols: new(http.Protocols)}
 		s.Protocols.SetHTTP1(true)
-		s.Protocols.SetHTTP2(!c.http1)
+		s.Protocols.SetHTTP2(!c.HTTP1)
 		go func() { _ = s.ServeTLS(t, "", "") }() // ends with Close
 		l.onEnd(func() { _ = s.Close() })
 	}
@@ -102,17 +79,21 @@ func (l *lab) serveRaw(ctx context.Context, t net.Listener) {
 		go func() {
 			stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 			defer stop()
-			_ = l.handler.answerRaw(conn) // what a client breaks off is its part
+			_ = l.handler.AnswerRaw(conn) // what a client breaks off is its part
 			_ = conn.Close()
 		}()
 	}
 }
 
 // listeners writes the file that tells a server program its cells.
-func (l *lab) listeners(kind string, cells []*cell) (string, error) {
+func (l *lab) listeners(kind string, cells []*job) (string, error) {
 	var b strings.Builder
 	for _, c := range cells {
-		fmt.Fprintf(&b, "%s %d %s %s %s\n", c.addr.Addr(), c.addr.Port(), c.issued.cert, c.issued.key, c.version())
+		version := "1.3"
+		if c.TLS12 {
+			version = "1.2"
+		}
+		fmt.Fprintf(&b, "%s %d %s %s %s\n", c.Addr.Addr(), c.Addr.Port(), c.issued.Cert, c.issued.Key, version)
 	}
 	file := filepath.Join(l.tmp, kind+".listeners")
 	return file, os.WriteFile(file, []byte(b.String()), 0o600)
@@ -139,13 +120,13 @@ func (l *lab) serveProgram(ctx context.Context, ns *netlab.Namespace, argv ...st
 		_ = cmd.Wait() // it was killed if it did not
 	})
 	if line, err := bufio.NewReader(out).ReadString('\n'); line != "ready\n" {
-		return fmt.Errorf("%s: not ready: %q, %w", argv[0], line, err)
+		return fmt.Errorf("%s: not ready: %q, %v", argv[0], line, err)
 	}
 	return nil
 }
 
 // serveNginx starts nginx with a server for each cell, in front of net/http.
-func (l *lab) serveNginx(ctx context.Context, ns *netlab.Namespace, cells []*cell) error {
+func (l *lab) serveNginx(ctx context.Context, ns *netlab.Namespace, cells []*job) error {
 	const behind = "127.0.0.1:8000"
 	t, err := ns.Listen("tcp", behind)
 	if err != nil {
@@ -165,14 +146,14 @@ http {
 `, l.tmp)
 	for _, c := range cells {
 		h2, versions := " http2", "TLSv1.2 TLSv1.3"
-		if c.http1 {
+		if c.HTTP1 {
 			h2 = ""
 		}
-		if c.tls12 {
+		if c.TLS12 {
 			versions = "TLSv1.2"
 		}
 		fmt.Fprintf(&b, "  server { listen %s ssl%s; ssl_protocols %s; ssl_certificate %s; ssl_certificate_key %s; location / { proxy_pass http://%s; } }\n",
-			c.addr, h2, versions, c.issued.cert, c.issued.key, behind)
+			c.Addr, h2, versions, c.issued.Cert, c.issued.Key, behind)
 	}
 	b.WriteString("}\n")
 	conf := filepath.Join(l.tmp, "nginx.conf")
@@ -188,7 +169,7 @@ http {
 		_ = cmd.Cancel()
 		_ = cmd.Wait() // killed
 	})
-	return l.reachable(ctx, ns, cells[0].addr)
+	return l.reachable(ctx, ns, cells[0].Addr)
 }
 
 // reachable waits until somebody listens.
@@ -208,15 +189,15 @@ func (l *lab) reachable(ctx context.Context, ns *netlab.Namespace, to netip.Addr
 }
 
 // needs says which programs a kind of server is made of.
-func needs(kind string) []string {
+func (l *lab) needs(kind string) []string {
 	switch kind {
-	case serverNginx:
+	case cell.ServerNginx:
 		return []string{"nginx"}
-	case serverNode:
+	case cell.ServerNode:
 		return []string{"node"}
-	case serverPython:
-		return []string{"python3"}
-	case serverJava:
+	case cell.ServerPython:
+		return []string{l.python}
+	case cell.ServerJava:
 		return []string{"java", "javac"}
 	}
 	return nil

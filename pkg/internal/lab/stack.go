@@ -13,99 +13,103 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"trench/pkg/internal/lab/cell"
+	"trench/pkg/internal/lab/origin"
+	"trench/pkg/internal/lab/pki"
+	"trench/pkg/internal/lab/plan"
 )
 
 // stack is a TLS client as people use it.
 type stack struct {
-	name        string
-	needs       []string // programs, or files that setup.sh makes
-	servers     []string // that it is sent to, in turn
-	behaviours  []string
-	kinds       []string // of beacons
-	raw         bool     // it speaks no HTTP
-	namelessToo bool     // it can leave the server name out
-	publicOnly  bool     // names of two and more labels only
-	http2Only   bool
-	run         func(ctx context.Context, l *lab, c *cell) error
+	cell.Stack
+	needs []string // programs that must be there
+	run   func(context.Context, *job) error
 }
 
-var (
-	allServers  = []string{serverGo, serverNginx, serverNode, serverPython, serverJava}
-	httpKinds   = []string{checkIn, tasking, exploit}
-	withTunnel  = []string{checkIn, session, tasking, tunnel, exploit}
-	rawKinds    = []string{checkIn, session, tasking}
-	rawServers  = []string{serverRaw}
-	quicServers = []string{serverQUIC}
-	rawWork     = []string{messages}
-)
+// job is a cell with what its client is given.
+type job struct {
+	*lab
+	*cell.Cell
+	do               func(context.Context, *job) error
+	issued, identity *pki.Issued // of the server and of the client, if it has one
+}
 
 // stacks returns all of them.
 func (l *lab) stacks() []*stack {
 	python := func(name string) []string { return []string{l.python, l.driver("client.py"), name} }
-	system := []string{"/usr/bin/python3", l.driver("client.py"), "pycurl"}
 	node := func(name string) []string { return []string{"node", l.driver("client.js"), name} }
 	java := func(name string) []string {
 		return []string{"java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", filepath.Join(l.cache, "classes"), "Client", name}
 	}
-	rust := filepath.Join(l.cache, "cargo/release/lab-client")
+	rust := func(name string) []string { return []string{filepath.Join(l.cache, "cargo/release/lab-client"), name} }
 	own := func(name string) []string { return []string{l.self, clientArg, name} }
-	jdk := []string{"java", "javac"}
+
+	all := []string{cell.ServerGo, cell.ServerNginx, cell.ServerNode, cell.ServerPython, cell.ServerJava}
+	ours := []string{cell.ServerGo, cell.ServerNginx} // with everything that Handler answers
+	quic, bare := []string{cell.ServerQUIC}, []string{cell.ServerRaw}
+	web, messages, reads := cell.Web(), []string{cell.Messages}, []string{cell.OneRequest, cell.FewRequests, cell.Download}
+	kinds := func(k ...string) []string { return k }
+	usual, long := kinds(cell.CheckIn, cell.Tasking, cell.Exploit), kinds(cell.CheckIn, cell.Session, cell.Tasking)
+	every := kinds(cell.CheckIn, cell.Session, cell.Tasking, cell.Tunnel, cell.Exploit)
+	type s = cell.Stack
+	driver := func(argv []string, k s) *stack { return &stack{k, argv[:1], by(argv)} }
 	return []*stack{
-		{name: "curl-openssl", needs: []string{"curl"}, servers: allServers, behaviours: web, kinds: httpKinds, run: runCurl},
-		{name: "curl-gnutls", needs: system[:1], servers: allServers, behaviours: web, kinds: []string{checkIn, exploit}, run: by(system...)},
-		{name: "wget", needs: []string{"wget"}, servers: allServers, behaviours: web, kinds: []string{exploit}, run: runWget},
-		{name: "python-requests", needs: []string{l.python}, servers: allServers, behaviours: web, kinds: httpKinds, run: by(python("requests")...)},
-		{name: "python-aiohttp", needs: []string{l.python}, servers: allServers, behaviours: web, run: by(python("aiohttp")...)},
-		{name: "python-httpx", needs: []string{l.python}, servers: allServers, behaviours: web, kinds: []string{tunnel}, run: by(python("httpx")...)},
-		{name: "python-urllib", needs: []string{l.python}, servers: allServers, behaviours: web, kinds: httpKinds, run: by(python("urllib")...)},
-		{name: "python-ssl", needs: []string{l.python}, servers: rawServers, behaviours: rawWork, kinds: rawKinds, raw: true, namelessToo: true, run: by(python("ssl")...)},
-		{name: "go", servers: allServers, behaviours: web, kinds: withTunnel, run: by(own("go")...)},
-		{name: "go-tls", servers: rawServers, behaviours: rawWork, kinds: rawKinds, raw: true, namelessToo: true, run: by(own("go-tls")...)},
-		{name: "quic-go", servers: quicServers, behaviours: web, run: by(own("quic-go")...)},
-		{name: "java-httpclient", needs: jdk, servers: allServers, behaviours: web, kinds: []string{checkIn, tasking, tunnel}, run: by(java("httpclient")...)},
-		{name: "java-urlconnection", needs: jdk, servers: allServers, behaviours: web, kinds: httpKinds, run: by(java("urlconnection")...)},
-		{name: "node", needs: []string{"node"}, servers: allServers, behaviours: web, kinds: httpKinds, run: by(node("https")...)},
-		{name: "node-http2", needs: []string{"node"}, servers: []string{serverGo, serverNginx}, behaviours: web, kinds: []string{tunnel}, http2Only: true, run: by(node("http2")...)},
-		{name: "node-tls", needs: []string{"node"}, servers: rawServers, behaviours: rawWork, kinds: []string{session}, raw: true, run: by(node("tls")...)},
-		{name: "rust-ureq", needs: []string{rust}, servers: allServers, behaviours: web, kinds: httpKinds, run: by(rust, "ureq")},
-		{name: "rust-reqwest", needs: []string{rust}, servers: allServers, behaviours: web, kinds: withTunnel, run: by(rust, "reqwest")},
-		{name: "rustls", needs: []string{rust}, servers: rawServers, behaviours: rawWork, kinds: rawKinds, raw: true, run: by(rust, "rustls")},
-		{name: "openssl", needs: []string{"openssl"}, servers: []string{serverGo, serverNginx, serverNode, serverPython, serverJava}, behaviours: []string{oneRequest, fewRequests, download, resumption}, namelessToo: true, run: runOpenSSL},
-		{name: "openssl-raw", needs: []string{"openssl"}, servers: rawServers, behaviours: rawWork, kinds: []string{session}, raw: true, namelessToo: true, run: runOpenSSL},
-		{name: "gnutls-cli", needs: []string{"gnutls-cli"}, servers: allServers, behaviours: []string{oneRequest, fewRequests, download}, namelessToo: true, run: runGnuTLS},
-		{name: "git", needs: []string{"git", "/usr/lib/git-core/git-http-backend"}, servers: []string{serverGo, serverNginx}, behaviours: []string{oneRequest, download, upload}, run: runGit},
-		{name: "apt", needs: []string{"/usr/lib/apt/apt-helper"}, servers: allServers, behaviours: []string{oneRequest, fewRequests, download}, run: runApt},
-		{name: "chromium", needs: []string{"chromium"}, servers: []string{serverGo, serverNginx}, behaviours: web, run: runChromium},
-		{name: "chromium-quic", needs: []string{"chromium"}, servers: quicServers, behaviours: web, publicOnly: true, run: runChromium},
+		{s{Name: "curl-openssl", Servers: all, Behaviours: web, Kinds: usual}, []string{"curl"}, curl},
+		driver([]string{"/usr/bin/python3", l.driver("client.py"), "pycurl"}, s{Name: "curl-gnutls", Servers: all, Behaviours: web, Kinds: kinds(cell.CheckIn, cell.Exploit)}),
+		{s{Name: "wget", Servers: all, Behaviours: web, Kinds: kinds(cell.Exploit)}, []string{"wget"}, wget},
+		driver(python("requests"), s{Name: "python-requests", Servers: all, Behaviours: web, Kinds: usual}),
+		driver(python("aiohttp"), s{Name: "python-aiohttp", Servers: all, Behaviours: web}),
+		driver(python("httpx"), s{Name: "python-httpx", Servers: all, Behaviours: web, Kinds: kinds(cell.Tunnel)}),
+		driver(python("urllib"), s{Name: "python-urllib", Servers: all, Behaviours: web, Kinds: usual}),
+		driver(python("ssl"), s{Name: "python-ssl", Servers: bare, Behaviours: messages, Kinds: long, Raw: true, Nameless: true}),
+		driver(own("go"), s{Name: "go", Servers: all, Behaviours: web, Kinds: every}),
+		driver(own("go-tls"), s{Name: "go-tls", Servers: bare, Behaviours: messages, Kinds: long, Raw: true, Nameless: true}),
+		driver(own("quic-go"), s{Name: "quic-go", Servers: quic, Behaviours: web, Kinds: kinds(cell.CheckIn, cell.Session, cell.Tasking)}),
+		driver(java("httpclient"), s{Name: "java-httpclient", Servers: all, Behaviours: web, Kinds: kinds(cell.CheckIn, cell.Tasking, cell.Tunnel)}),
+		driver(java("urlconnection"), s{Name: "java-urlconnection", Servers: all, Behaviours: web, Kinds: usual}),
+		driver(node("https"), s{Name: "node", Servers: all, Behaviours: web, Kinds: usual}),
+		driver(node("http2"), s{Name: "node-http2", Servers: ours, Behaviours: web, Kinds: kinds(cell.Tunnel), HTTP2: true}),
+		driver(node("tls"), s{Name: "node-tls", Servers: bare, Behaviours: messages, Kinds: kinds(cell.Session), Raw: true}),
+		driver(rust("ureq"), s{Name: "rust-ureq", Servers: all, Behaviours: web, Kinds: usual}),
+		driver(rust("reqwest"), s{Name: "rust-reqwest", Servers: all, Behaviours: web, Kinds: every}),
+		driver(rust("rustls"), s{Name: "rustls", Servers: bare, Behaviours: messages, Kinds: long, Raw: true}),
+		{s{Name: "openssl", Servers: all, Behaviours: append(reads, cell.Reconnects), Nameless: true}, []string{"openssl"}, openssl},
+		{s{Name: "openssl-raw", Servers: bare, Behaviours: messages, Kinds: kinds(cell.Session), Raw: true, Nameless: true}, []string{"openssl"}, openssl},
+		{s{Name: "gnutls-cli", Servers: all, Behaviours: reads, Nameless: true}, []string{"gnutls-cli"}, gnutls},
+		{s{Name: "git", Servers: ours, Behaviours: []string{cell.OneRequest, cell.Download, cell.Upload}}, []string{"git"}, git},
+		{s{Name: "apt", Servers: all, Behaviours: reads}, []string{"/usr/lib/apt/apt-helper"}, apt},
+		{s{Name: "chromium", Servers: ours, Behaviours: web}, []string{"chromium"}, chromium},
+		{s{Name: "chromium-quic", Servers: quic, Behaviours: web, Public: true}, []string{"chromium"}, chromium},
 	}
 }
 
 // plan is what the cell's client is told.
-func (c *cell) plan(l *lab) *plan {
-	p := &plan{url: c.url(), trust: "any", nameless: c.shape == shapeNone, sessions: c.behaviour == resumption, steps: c.steps}
-	if c.trusted() {
-		p.trust = l.pki.roots
+func (j *job) plan() *plan.Plan {
+	p := &plan.Plan{URL: j.URL(), Trust: "any", Nameless: j.Shape == cell.ShapeNone, Sessions: j.Behaviour == cell.Reconnects, Steps: j.Steps}
+	if j.Trusted() {
+		p.Trust = j.pki.Roots
 	}
-	if c.identity != nil {
-		p.cert, p.key = c.identity.cert, c.identity.key
+	if j.identity != nil {
+		p.Cert, p.Key = j.identity.Cert, j.identity.Key
 	}
 	return p
 }
 
 // by is a client that reads the plan: argv and the plan's file.
-func by(argv ...string) func(context.Context, *lab, *cell) error {
-	return func(ctx context.Context, l *lab, c *cell) error {
-		file := filepath.Join(l.tmp, c.id+".plan")
-		if err := os.WriteFile(file, []byte(c.plan(l).String()), 0o600); err != nil {
+func by(argv []string) func(context.Context, *job) error {
+	return func(ctx context.Context, j *job) error {
+		file := filepath.Join(j.tmp, j.ID+".plan")
+		if err := os.WriteFile(file, []byte(j.plan().String()), 0o600); err != nil {
 			return err
 		}
-		return l.exec(ctx, slices.Concat(argv, []string{file}), nil)
+		return j.exec(ctx, slices.Concat(argv, []string{file}), nil)
 	}
 }
 
 // exec runs a client to its end.
-func (l *lab) exec(ctx context.Context, argv []string, stdin io.Reader) error {
-	cmd := l.command(ctx, l.client, argv)
+func (j *job) exec(ctx context.Context, argv []string, stdin io.Reader) error {
+	cmd := j.command(ctx, j.client, argv)
 	var out bytes.Buffer
 	cmd.Stdin, cmd.Stderr = stdin, &out
 	if err := cmd.Run(); err != nil {
@@ -115,99 +119,91 @@ func (l *lab) exec(ctx context.Context, argv []string, stdin io.Reader) error {
 	return nil
 }
 
-// each carries out steps whose client is a process for a run of requests: the
-// parts between waits, and within them those between fresh connections.
-func each(ctx context.Context, steps []step, run func([]step) error) error {
-	var batch []step
-	flush := func() (err error) {
-		if len(batch) > 0 {
-			err = run(batch)
+// each carries out steps whose client is a process for a run of requests: those
+// between waits and fresh connections.
+func each(ctx context.Context, steps []plan.Step, run func([]plan.Step) error) error {
+	for len(steps) > 0 {
+		n := slices.IndexFunc(steps, func(s plan.Step) bool { return s.Verb == "sleep" || s.Verb == "fresh" })
+		if n < 0 {
+			return run(steps)
 		}
-		batch = nil
-		return err
-	}
-	for _, s := range steps {
-		switch s.verb {
-		case "sleep", "fresh":
-			if err := flush(); err != nil {
+		if n > 0 {
+			if err := run(steps[:n]); err != nil {
 				return err
 			}
-			if s.verb == "sleep" {
-				if err := wait(ctx, s.n); err != nil {
-					return err
-				}
-			}
-		default:
-			batch = append(batch, s)
 		}
+		if err := wait(ctx, steps[n].N); err != nil { // 0 of a fresh connection
+			return err
+		}
+		steps = steps[n+1:]
 	}
-	return flush()
+	return nil
 }
 
 // body writes what a step sends to a file.
-func (l *lab) body(c *cell, s step) (string, error) {
-	file := filepath.Join(l.tmp, c.id+".body")
-	return file, os.WriteFile(file, random(s.n), 0o600)
+func (j *job) body(s plan.Step) (string, error) {
+	file := filepath.Join(j.tmp, j.ID+".body")
+	return file, os.WriteFile(file, plan.Bytes(s.N), 0o600)
 }
 
-func runCurl(ctx context.Context, l *lab, c *cell) error {
-	p := c.plan(l)
+func curl(ctx context.Context, j *job) error {
+	p := j.plan()
 	options := []string{"-sS", "-o", "/dev/null", "-k"}
-	if c.trusted() {
-		options = append(options[:3], "--cacert", p.trust)
+	if j.Trusted() {
+		options = append(options[:3], "--cacert", p.Trust)
 	}
-	run := func(steps []step, more ...string) error {
+	run := func(steps []plan.Step, more ...string) error {
 		argv := []string{"curl"}
 		for i, s := range steps {
 			if i > 0 {
 				argv = append(argv, "--next")
 			}
 			argv = append(append(argv, options...), more...)
-			if s.verb == "post" {
-				file, err := l.body(c, s)
+			if s.Verb == "post" {
+				file, err := j.body(s)
 				if err != nil {
 					return err
 				}
 				argv = append(argv, "--data-binary", "@"+file)
 			}
-			argv = append(argv, p.url+s.path)
+			argv = append(argv, p.URL+s.Path)
 		}
-		return l.exec(ctx, argv, nil)
+		return j.exec(ctx, argv, nil)
 	}
-	if p.sessions { // only one process knows its sessions
-		steps := slices.DeleteFunc(slices.Clone(c.steps), func(s step) bool { return s.verb == "sleep" || s.verb == "fresh" })
+	if p.Sessions { // only one process knows its sessions
+		steps := slices.DeleteFunc(slices.Clone(j.Steps), func(s plan.Step) bool { return s.Verb == "sleep" || s.Verb == "fresh" })
 		return run(steps, "--http1.1", "-H", "Connection: close")
 	}
-	return each(ctx, c.steps, func(steps []step) error { return run(steps) })
+	return each(ctx, j.Steps, func(steps []plan.Step) error { return run(steps) })
 }
 
-func runWget(ctx context.Context, l *lab, c *cell) error {
-	p := c.plan(l)
+func wget(ctx context.Context, j *job) error {
+	p := j.plan()
 	options := []string{"wget", "-q", "-O", "/dev/null", "--no-hsts", "--tries=1", "--no-check-certificate"}
-	if c.trusted() {
-		options = append(options[:len(options)-1], "--ca-certificate="+p.trust)
+	if j.Trusted() {
+		options = append(options[:len(options)-1], "--ca-certificate="+p.Trust)
 	}
-	return each(ctx, c.steps, func(steps []step) error {
+	return each(ctx, j.Steps, func(steps []plan.Step) error {
 		argv := slices.Clone(options)
 		for _, s := range steps {
-			if s.verb == "post" { // with the same body to all that follow
-				file, err := l.body(c, s)
+			if s.Verb == "post" { // with the same body to all that follow
+				file, err := j.body(s)
 				if err != nil {
 					return err
 				}
 				argv = append(argv, "--post-file="+file)
 			}
-			argv = append(argv, p.url+s.path)
+			argv = append(argv, p.URL+s.Path)
 		}
-		return unlessRefused(l.exec(ctx, argv, nil), 8) // an error answer
+		return unlessRefused(j.exec(ctx, argv, nil), 8) // an error answer
 	})
 }
 
 // request is HTTP/1.1 as one types it.
-func request(c *cell, steps []step) string {
+func (j *job) request(steps []plan.Step) string {
 	var b strings.Builder
 	for i, s := range steps {
-		fmt.Fprintf(&b, "GET %s HTTP/1.1\r\nHost: %s\r\n", s.path, c.host())
+		fmt.Fprintf(&b, "GET %s HTTP/1.1\r\nHost: %s\r\n", s.Path, j.Host())
 		if i == len(steps)-1 {
 			b.WriteString("Connection: close\r\n")
 		}
@@ -216,40 +212,40 @@ func request(c *cell, steps []step) string {
 	return b.String()
 }
 
-// runOpenSSL pipes requests or frames through openssl s_client.
-func runOpenSSL(ctx context.Context, l *lab, c *cell) error {
-	p := c.plan(l)
-	argv := []string{"openssl", "s_client", "-quiet", "-connect", fmt.Sprintf("%s:%d", c.addr.Addr(), c.port)}
-	if p.nameless || c.name == "" {
+// openssl pipes requests or frames through openssl s_client.
+func openssl(ctx context.Context, j *job) error {
+	p := j.plan()
+	argv := []string{"openssl", "s_client", "-quiet", "-connect", fmt.Sprintf("%s:%d", j.Addr.Addr(), j.Port)}
+	if p.Nameless || j.Name == "" {
 		argv = append(argv, "-noservername")
 	} else {
-		argv = append(argv, "-servername", c.name)
+		argv = append(argv, "-servername", j.Name)
 	}
-	if c.trusted() {
-		argv = append(argv, "-CAfile", p.trust)
+	if j.Trusted() {
+		argv = append(argv, "-CAfile", p.Trust)
 	}
-	if p.cert != "" {
-		argv = append(argv, "-cert", p.cert, "-key", p.key)
+	if p.Cert != "" {
+		argv = append(argv, "-cert", p.Cert, "-key", p.Key)
 	}
-	if c.stack.raw {
+	if j.Stack.Raw {
 		r, w := io.Pipe()
-		go func() { w.CloseWithError(sendFrames(ctx, w, c)) }()
-		return l.exec(ctx, append(argv, "-no_ign_eof"), r)
+		go func() { w.CloseWithError(j.sendFrames(ctx, w)) }()
+		return j.exec(ctx, append(argv, "-no_ign_eof"), r)
 	}
-	if p.sessions {
-		file := filepath.Join(l.tmp, c.id+".session")
+	if p.Sessions {
+		file := filepath.Join(j.tmp, j.ID+".session")
 		first := true
-		return each(ctx, c.steps, func(steps []step) error {
+		return each(ctx, j.Steps, func(steps []plan.Step) error {
 			more := []string{"-sess_out", file}
 			if !first {
 				more = []string{"-sess_in", file}
 			}
 			first = false
-			return unlessRefused(l.exec(ctx, slices.Concat(argv, more), strings.NewReader(request(c, steps))), 1)
+			return unlessRefused(j.exec(ctx, slices.Concat(argv, more), strings.NewReader(j.request(steps))), 1)
 		})
 	}
-	steps := slices.DeleteFunc(slices.Clone(c.steps), func(s step) bool { return s.verb == "sleep" })
-	return unlessRefused(l.exec(ctx, argv, strings.NewReader(request(c, steps))), 1) // a server left without close_notify
+	steps := slices.DeleteFunc(slices.Clone(j.Steps), func(s plan.Step) bool { return s.Verb == "sleep" })
+	return unlessRefused(j.exec(ctx, argv, strings.NewReader(j.request(steps))), 1) // a server left without close_notify
 }
 
 // unlessRefused takes an exit code that says what a server did for success.
@@ -261,124 +257,79 @@ func unlessRefused(err error, code int) error {
 }
 
 // sendFrames writes the steps of a raw plan and waits for what the answers take.
-func sendFrames(ctx context.Context, w io.Writer, c *cell) error {
-	if err := wait(ctx, int(3*c.path.RTT/time.Millisecond)+200); err != nil {
+func (j *job) sendFrames(ctx context.Context, w io.Writer) error {
+	if err := wait(ctx, int(3*j.Path.RTT/time.Millisecond)+200); err != nil {
 		return err
 	}
-	for _, s := range c.steps {
-		if s.verb == "sleep" {
-			if err := wait(ctx, s.n); err != nil {
+	for _, s := range j.Steps {
+		if s.Verb == "sleep" {
+			if err := wait(ctx, s.N); err != nil {
 				return err
 			}
-		} else if _, err := w.Write(frame(s.n, s.m)); err != nil {
+		} else if _, err := w.Write(plan.Frame(s.N, s.M)); err != nil {
 			return err
 		}
 	}
-	return wait(ctx, int(2*c.path.RTT/time.Millisecond)+100)
+	return wait(ctx, int(2*j.Path.RTT/time.Millisecond)+100)
 }
 
-func runGnuTLS(ctx context.Context, l *lab, c *cell) error {
-	p := c.plan(l)
-	argv := []string{"gnutls-cli", "--port", fmt.Sprint(c.port), "--logfile", "/dev/null"}
-	if p.nameless {
+func gnutls(ctx context.Context, j *job) error {
+	p := j.plan()
+	argv := []string{"gnutls-cli", "--port", fmt.Sprint(j.Port), "--logfile", "/dev/null"}
+	if p.Nameless {
 		argv = append(argv, "--disable-sni")
 	}
-	if c.trusted() {
-		argv = append(argv, "--x509cafile", p.trust)
+	if j.Trusted() {
+		argv = append(argv, "--x509cafile", p.Trust)
 	} else {
 		argv = append(argv, "--no-ca-verification")
 	}
-	steps := slices.DeleteFunc(slices.Clone(c.steps), func(s step) bool { return s.verb == "sleep" })
+	steps := slices.DeleteFunc(slices.Clone(j.Steps), func(s plan.Step) bool { return s.Verb == "sleep" })
 	r, w := io.Pipe()
 	go func() { // it ends with its input
-		_, err := io.WriteString(w, request(c, steps))
-		w.CloseWithError(errors.Join(err, wait(ctx, int(10*c.path.RTT/time.Millisecond)+800)))
+		_, err := io.WriteString(w, j.request(steps))
+		w.CloseWithError(errors.Join(err, wait(ctx, int(10*j.Path.RTT/time.Millisecond)+800)))
 	}()
-	return unlessRefused(l.exec(ctx, append(argv, c.host()), r), 1) // a server left without close_notify
+	return unlessRefused(j.exec(ctx, append(argv, j.Host()), r), 1) // a server left without close_notify
 }
 
-func runGit(ctx context.Context, l *lab, c *cell) error {
-	p := c.plan(l)
-	trust := "http.sslVerify=false"
-	if c.trusted() {
-		trust = "http.sslCAInfo=" + p.trust
-	}
-	argv := []string{"git", "-c", trust}
-	repo := p.url + "/git/" + repository
-	clone := filepath.Join(l.tmp, c.id+".clone")
-	switch c.behaviour {
-	case oneRequest:
-		return l.exec(ctx, append(argv, "ls-remote", repo), nil)
-	case download:
-		return l.exec(ctx, append(argv, "clone", "-q", repo, clone), nil)
-	}
-	return l.exec(ctx, append(argv, "-C", filepath.Join(l.tmp, "git", repository), "push", "-q", p.url+"/git/empty.git", "HEAD:refs/heads/"+c.id), nil)
-}
-
-const repository = "project.git"
-
-// repositories makes what git clients fetch and where they push to.
-func (l *lab) repositories(ctx context.Context) error {
-	work, dir := filepath.Join(l.tmp, "work"), filepath.Join(l.tmp, "git")
-	git := func(args ...string) error {
-		cmd := exec.CommandContext(ctx, "git", args...)
-		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + l.tmp, "GIT_CONFIG_NOSYSTEM=1", "GIT_AUTHOR_NAME=lab", "GIT_AUTHOR_EMAIL=lab@localhost", "GIT_COMMITTER_NAME=lab", "GIT_COMMITTER_EMAIL=lab@localhost"}
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("git %s: %w: %s", args[0], err, out)
-		}
-		return nil
-	}
-	if err := errors.Join(git("init", "-q", work), git("init", "-q", "--bare", filepath.Join(dir, "empty.git"))); err != nil {
-		return err
-	}
-	for i := range 12 {
-		name := fmt.Sprintf("file%d", i)
-		err := errors.Join(os.WriteFile(filepath.Join(work, name), random(20_000), 0o644), git("-C", work, "add", name), git("-C", work, "commit", "-q", "-m", name))
-		if err != nil {
-			return err
-		}
-	}
-	return errors.Join(git("clone", "-q", "--bare", work, filepath.Join(dir, repository)),
-		git("-C", filepath.Join(dir, "empty.git"), "config", "http.receivepack", "true"))
-}
-
-// runApt fetches with apt's own method for HTTPS.
-func runApt(ctx context.Context, l *lab, c *cell) error {
-	p := c.plan(l)
+// apt fetches with apt's own method for HTTPS.
+func apt(ctx context.Context, j *job) error {
+	p := j.plan()
 	argv := []string{"/usr/lib/apt/apt-helper", "-o", "APT::Sandbox::User=root"}
-	if c.trusted() {
-		argv = append(argv, "-o", "Acquire::https::CaInfo="+p.trust)
+	if j.Trusted() {
+		argv = append(argv, "-o", "Acquire::https::CaInfo="+p.Trust)
 	} else {
 		argv = append(argv, "-o", "Acquire::https::Verify-Peer=false", "-o", "Acquire::https::Verify-Host=false")
 	}
 	argv = append(argv, "download-file")
-	for i, s := range c.steps {
-		if s.verb == "get" {
-			argv = append(argv, p.url+s.path, filepath.Join(l.tmp, fmt.Sprintf("%s.%d", c.id, i)), "")
+	for i, s := range j.Steps {
+		if s.Verb == "get" {
+			argv = append(argv, p.URL+s.Path, filepath.Join(j.tmp, fmt.Sprintf("%s.%d", j.ID, i)), "")
 		}
 	}
-	return l.exec(ctx, argv, nil)
+	return j.exec(ctx, argv, nil)
 }
 
-// runChromium opens a page whose script carries out the steps, and closes the
+// chromium opens a page whose script carries out the steps, and closes the
 // browser when it is done.
-func runChromium(ctx context.Context, l *lab, c *cell) error {
-	u, err := url.Parse(c.url())
+func chromium(ctx context.Context, j *job) error {
+	u, err := url.Parse(j.URL())
 	if err != nil {
 		return err
 	}
 	argv := []string{
 		"chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--disable-background-networking",
-		"--disable-component-update", "--disable-sync", "--disable-extensions", "--user-data-dir=" + filepath.Join(l.tmp, c.id+".profile"),
+		"--disable-component-update", "--disable-sync", "--disable-extensions", "--user-data-dir=" + filepath.Join(j.tmp, j.ID+".profile"),
 		"--remote-debugging-port=0", "--ignore-certificate-errors",
 	}
-	if c.server == serverQUIC {
-		argv = append(argv, "--enable-quic", "--origin-to-force-quic-on="+fmt.Sprintf("%s:%d", u.Hostname(), c.port), "--ignore-certificate-errors-spki-list="+c.issued.spki)
+	if j.Server == cell.ServerQUIC {
+		argv = append(argv, "--enable-quic", "--origin-to-force-quic-on="+fmt.Sprintf("%s:%d", u.Hostname(), j.Port), "--ignore-certificate-errors-spki-list="+j.issued.Pin())
 	}
-	done := l.handler.expect(c.id)
+	done := j.handler.Expect(j.ID)
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	cmd := l.command(ctx, l.client, append(argv, c.url()+pagePath(c.id, c.steps)))
+	cmd := j.command(ctx, j.client, append(argv, j.URL()+origin.PagePath(j.ID, j.Steps)))
 	if err := cmd.Start(); err != nil {
 		return err
 	}
@@ -390,5 +341,5 @@ func runChromium(ctx context.Context, l *lab, c *cell) error {
 	}
 	cancel()
 	_ = cmd.Wait() // killed
-	return errors.Join(err, os.RemoveAll(filepath.Join(l.tmp, c.id+".profile")))
+	return errors.Join(err, os.RemoveAll(filepath.Join(j.tmp, j.ID+".profile")))
 }

@@ -19,7 +19,7 @@ function byHTTPS() {
   const https = require('https');
   const agent = new https.Agent({ keepAlive: true, maxSockets: 1, ...options });
   return {
-    fresh: () => { for (const list of Object.values(agent.freeSockets)) for (const s of [...list]) s.end(); return sleep(20); },
+    fresh: () => Promise.all(Object.values(agent.freeSockets).flat().map((s) => new Promise((done) => { s.once('close', done); s.end(); }))),
     request: (method, path, body) => new Promise((done, fail) => {
       const headers = body ? { 'Content-Length': body.length } : {};
       const req = https.request({ host: url.hostname, port: url.port || 443, path, method, headers, agent, ...options }, (res) => {

@@ -1,12 +1,12 @@
-package main
+// Package client carries out plans with Go's own TLS clients, as the drivers in
+// other languages do with theirs.
+package client
 
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/binary"
 	"fmt"
 	"io"
 	"net"
@@ -16,43 +16,33 @@ import (
 	"time"
 
 	"github.com/quic-go/quic-go/http3"
+
+	"trench/pkg/internal/lab/plan"
 )
 
-// clientArg is the first argument of this program as a client of its own:
-// lab client STACK PLAN.
-const clientArg = "client"
-
-// client carries out a plan with Go's stacks.
-func client(args []string) error {
-	if len(args) != 2 {
-		return fmt.Errorf("%s takes STACK and PLAN", clientArg)
-	}
-	p, err := readPlan(args[1])
-	if err != nil {
-		return err
-	}
-	conf := &tls.Config{InsecureSkipVerify: p.trust == "any"}
-	if p.trust != "any" {
-		pem, err := os.ReadFile(p.trust)
+// Run carries out a plan with a stack: go (net/http), go-tls (crypto/tls without
+// HTTP) or quic-go.
+func Run(ctx context.Context, stack string, p *plan.Plan) error {
+	conf := &tls.Config{InsecureSkipVerify: p.Trust == "any"}
+	if p.Trust != "any" {
+		pem, err := os.ReadFile(p.Trust)
 		if err != nil {
 			return err
 		}
 		conf.RootCAs = x509.NewCertPool()
 		conf.RootCAs.AppendCertsFromPEM(pem)
 	}
-	if p.cert != "" {
-		c, err := tls.LoadX509KeyPair(p.cert, p.key)
+	if p.Cert != "" {
+		c, err := tls.LoadX509KeyPair(p.Cert, p.Key)
 		if err != nil {
 			return err
 		}
 		conf.Certificates = []tls.Certificate{c}
 	}
-	if p.sessions {
+	if p.Sessions {
 		conf.ClientSessionCache = tls.NewLRUClientSessionCache(8)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), clientTime)
-	defer cancel()
-	switch args[0] {
+	switch stack {
 	case "go":
 		return carryOutHTTP(ctx, p, func() (http.RoundTripper, func()) {
 			t := &http.Transport{TLSClientConfig: conf.Clone(), ForceAttemptHTTP2: true}
@@ -66,17 +56,17 @@ func client(args []string) error {
 	case "go-tls":
 		return carryOutRaw(ctx, p, conf)
 	}
-	return fmt.Errorf("unknown stack %q", args[0])
+	return fmt.Errorf("unknown stack %q", stack)
 }
 
-func carryOutHTTP(ctx context.Context, p *plan, connect func() (http.RoundTripper, func())) error {
+func carryOutHTTP(ctx context.Context, p *plan.Plan, connect func() (http.RoundTripper, func())) error {
 	var c *http.Client
 	closing := func() {}
 	defer func() { closing() }()
-	for _, s := range p.steps {
-		switch s.verb {
+	for _, s := range p.Steps {
+		switch s.Verb {
 		case "sleep":
-			time.Sleep(time.Duration(s.n) * time.Millisecond)
+			time.Sleep(time.Duration(s.N) * time.Millisecond)
 			continue
 		case "fresh":
 			closing()
@@ -89,10 +79,10 @@ func carryOutHTTP(ctx context.Context, p *plan, connect func() (http.RoundTrippe
 			c = &http.Client{Transport: t}
 		}
 		method, body := http.MethodGet, io.Reader(nil)
-		if s.verb == "post" {
-			method, body = http.MethodPost, bytes.NewReader(random(s.n))
+		if s.Verb == "post" {
+			method, body = http.MethodPost, bytes.NewReader(plan.Bytes(s.N))
 		}
-		req, err := http.NewRequestWithContext(ctx, method, p.url+s.path, body)
+		req, err := http.NewRequestWithContext(ctx, method, p.URL+s.Path, body)
 		if err != nil {
 			return err
 		}
@@ -109,14 +99,8 @@ func carryOutHTTP(ctx context.Context, p *plan, connect func() (http.RoundTrippe
 	return nil
 }
 
-func random(n int) []byte {
-	b := make([]byte, n)
-	_, _ = rand.Read(b) // never fails
-	return b
-}
-
-func carryOutRaw(ctx context.Context, p *plan, conf *tls.Config) error {
-	u, err := url.Parse(p.url)
+func carryOutRaw(ctx context.Context, p *plan.Plan, conf *tls.Config) error {
+	u, err := url.Parse(p.URL)
 	if err != nil {
 		return err
 	}
@@ -130,10 +114,10 @@ func carryOutRaw(ctx context.Context, p *plan, conf *tls.Config) error {
 			_ = conn.Close() // nothing is waited for
 		}
 	}()
-	for _, s := range p.steps {
-		switch s.verb {
+	for _, s := range p.Steps {
+		switch s.Verb {
 		case "sleep":
-			time.Sleep(time.Duration(s.n) * time.Millisecond)
+			time.Sleep(time.Duration(s.N) * time.Millisecond)
 			continue
 		case "fresh":
 			_ = conn.Close()
@@ -141,7 +125,7 @@ func carryOutRaw(ctx context.Context, p *plan, conf *tls.Config) error {
 			continue
 		case "raw":
 		default:
-			return fmt.Errorf("step %s is not for this client", s.verb)
+			return fmt.Errorf("step %s is not for this client", s.Verb)
 		}
 		if conn == nil {
 			var d net.Dialer
@@ -150,24 +134,17 @@ func carryOutRaw(ctx context.Context, p *plan, conf *tls.Config) error {
 				return err
 			}
 			conf := conf.Clone()
-			if !p.nameless {
+			if !p.Nameless {
 				conf.ServerName = u.Hostname()
 			}
 			conn = tls.Client(c, conf)
 		}
-		if _, err := conn.Write(frame(s.n, s.m)); err != nil {
+		if _, err := conn.Write(plan.Frame(s.N, s.M)); err != nil {
 			return err
 		}
-		if _, err := io.CopyN(io.Discard, conn, int64(s.m)); err != nil {
+		if _, err := io.CopyN(io.Discard, conn, int64(s.M)); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// frame is n random bytes that ask for m, behind both lengths.
-func frame(n, m int) []byte {
-	b := binary.BigEndian.AppendUint32(nil, uint32(n))
-	b = binary.BigEndian.AppendUint32(b, uint32(m))
-	return append(b, random(n)...)
 }

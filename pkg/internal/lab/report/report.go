@@ -1,4 +1,5 @@
-package main
+// Package report says what a model flags of the lab's flows.
+package report
 
 import (
 	"fmt"
@@ -13,11 +14,17 @@ import (
 	"trench/pkg/record"
 )
 
-// tally counts flows and what was flagged of them.
-type tally struct{ flows, suspicious, malicious int }
+// all is the row of everything.
+const all = "all"
 
-func (t *tally) add(v record.Verdict) {
-	t.flows++
+// tally counts flows and what was flagged of them.
+type tally struct {
+	margins               []float64
+	suspicious, malicious int
+}
+
+func (t *tally) add(margin float64, v record.Verdict) {
+	t.margins = append(t.margins, margin)
 	if v >= record.Suspicious {
 		t.suspicious++
 	}
@@ -26,9 +33,9 @@ func (t *tally) add(v record.Verdict) {
 	}
 }
 
-// report scores a file of the lab with the built-in model and prints what is
-// flagged by each of the cells' columns.
-func report(w io.Writer, file string) error {
+// Print scores a file of vectors with the built-in model and prints what is
+// flagged by each of the named columns.
+func Print(w io.Writer, file string, columns []string) error {
 	schema, err := features.Profile(features.SchemaName)
 	if err != nil {
 		return err
@@ -47,30 +54,29 @@ func report(w io.Writer, file string) error {
 	var scores []model.Score
 	err = in.Each(schema.Names(), func(get func(string) string, vector []float32) error {
 		scores = scorer.Score(scores[:0], [][]float32{vector})
-		for _, column := range append([]string{"app_proto", "tls_version"}, columns...) {
+		for _, column := range append([]string{all, "app_proto", "tls_version"}, columns...) {
 			if by[column] == nil {
 				by[column] = make(map[string]*tally)
 			}
-			t := by[column][get(column)]
+			value := all
+			if column != all {
+				value = get(column)
+			}
+			t := by[column][value]
 			if t == nil {
 				t = new(tally)
-				by[column][get(column)] = t
+				by[column][value] = t
 			}
-			t.add(scores[0].Verdict)
+			t.add(scores[0].Margin, scores[0].Verdict)
 		}
 		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}
-	all := new(tally)
-	for _, t := range by["app_proto"] {
-		all.flows, all.suspicious, all.malicious = all.flows+t.flows, all.suspicious+t.suspicious, all.malicious+t.malicious
-	}
 	p := &printer{w: w}
 	p.printf("%s, scored by %s; in brackets 95 %% Clopper-Pearson intervals, which take flows for independent (those of a cell are not)\n\n", file, b.ID())
-	p.printf("%-28s %6s  %-24s %-24s\n", "", "FLOWS", "SUSPICIOUS AND ABOVE", "MALICIOUS")
-	p.row("all", all)
+	p.printf("%-28s %6s  %-24s %-24s %16s\n", "", "FLOWS", "SUSPICIOUS AND ABOVE", "MALICIOUS", "MARGIN 50 %, MAX")
 	for _, column := range slices.Sorted(maps.Keys(by)) {
 		p.printf("\n%s\n", column)
 		for _, v := range slices.Sorted(maps.Keys(by[column])) {
@@ -93,16 +99,18 @@ func (p *printer) printf(format string, args ...any) {
 }
 
 func (p *printer) row(name string, t *tally) {
+	n := len(t.margins)
 	share := func(k int) string {
-		low, high := interval(k, t.flows)
-		return fmt.Sprintf("%5.1f%% [%.1f, %.1f]", 100*float64(k)/float64(t.flows), 100*low, 100*high)
+		low, high := Interval(k, n)
+		return fmt.Sprintf("%5.1f%% [%.1f, %.1f]", 100*float64(k)/float64(n), 100*low, 100*high)
 	}
-	p.printf("%-28s %6d  %-24s %-24s\n", name, t.flows, share(t.suspicious), share(t.malicious))
+	slices.Sort(t.margins)
+	p.printf("%-28s %6d  %-24s %-24s %8.2f %7.2f\n", name, n, share(t.suspicious), share(t.malicious), t.margins[n/2], t.margins[n-1])
 }
 
-// interval is the 95 % Clopper-Pearson interval of k of n: the shares that a
+// Interval is the 95 % Clopper-Pearson interval of k of n: the shares that a
 // binomial test of 2.5 % on either side does not refuse, found by halving.
-func interval(k, n int) (low, high float64) {
+func Interval(k, n int) (low, high float64) {
 	const tail = .025
 	find := func(refused func(p float64) bool) float64 {
 		a, b := 0., 1.

@@ -1,4 +1,6 @@
-package main
+// Package pki issues the certificates of the lab's servers: as the web has them,
+// as companies and appliances have them, and as tools make them for themselves.
+package pki
 
 import (
 	"crypto"
@@ -6,10 +8,12 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"encoding/base64"
 	"encoding/binary"
 	"encoding/pem"
 	"fmt"
@@ -24,11 +28,11 @@ import (
 
 // The kinds of certificates.
 const (
-	publicCA   = "public-ca"   // as the web has them: by an intermediate, 90 to 398 days, SCTs
-	privateCA  = "private-ca"  // of a company: by its root, years, no SCTs
-	selfSigned = "self-signed" // an appliance's or a developer's
-	fresh90    = "fresh-ca"    // public, issued in the last days
-	freshSelf  = "fresh-self"  // self-signed, made in the last days
+	Public      = "public-ca"   // as the web has them: by an intermediate, 90 to 398 days, SCTs
+	Private     = "private-ca"  // of a company: by its root, years, no SCTs
+	SelfSigned  = "self-signed" // an appliance's or a developer's
+	FreshPublic = "fresh-ca"    // public, issued in the last days
+	FreshSelf   = "fresh-self"  // self-signed, made in the last days
 )
 
 // authority issues certificates.
@@ -38,10 +42,10 @@ type authority struct {
 	chain [][]byte // what a server sends after the leaf
 }
 
-// pki is all authorities of a run and the keys that leaves share.
-type pki struct {
+// PKI is all authorities of a run and the keys that leaves share.
+type PKI struct {
+	Roots   string // file with the roots
 	dir     string
-	roots   string // file with the roots
 	public  []authority
 	private authority
 	rsa     []*rsa.PrivateKey
@@ -50,8 +54,9 @@ type pki struct {
 
 const sharedKeys = 6 // RSA keys are slow to make, and a key's value is no feature
 
-func newPKI(dir string, now time.Time) (*pki, error) {
-	p := &pki{dir: dir, now: now}
+// New makes the authorities; certificates are written to a folder and are valid now.
+func New(dir string, now time.Time) (*PKI, error) {
+	p := &PKI{dir: dir, now: now}
 	for range sharedKeys {
 		k, err := rsa.GenerateKey(rand.Reader, 2048)
 		if err != nil {
@@ -73,8 +78,8 @@ func newPKI(dir string, now time.Time) (*pki, error) {
 	if p.private, err = p.root("Harbour Works Internal CA", "Harbour Works"); err != nil {
 		return nil, err
 	}
-	p.roots = filepath.Join(dir, "roots.pem")
-	return p, writePEM(p.roots, "CERTIFICATE", publicRoot.cert.Raw, p.private.cert.Raw)
+	p.Roots = filepath.Join(dir, "roots.pem")
+	return p, writePEM(p.Roots, "CERTIFICATE", publicRoot.cert.Raw, p.private.cert.Raw)
 }
 
 func serial() *big.Int {
@@ -84,7 +89,7 @@ func serial() *big.Int {
 	return new(big.Int).SetBytes(b)
 }
 
-func (p *pki) root(name, org string) (authority, error) {
+func (p *PKI) root(name, org string) (authority, error) {
 	t := &x509.Certificate{
 		SerialNumber: serial(), Subject: pkix.Name{CommonName: name, Organization: []string{org}, Country: []string{"US"}},
 		NotBefore: p.now.AddDate(-6, 0, 0), NotAfter: p.now.AddDate(14, 0, 0), IsCA: true, BasicConstraintsValid: true,
@@ -98,7 +103,7 @@ func (p *pki) root(name, org string) (authority, error) {
 	return authority{cert: c, key: p.rsa[0]}, err
 }
 
-func (p *pki) intermediate(root authority, name string, ec bool) (authority, error) {
+func (p *PKI) intermediate(root authority, name string, ec bool) (authority, error) {
 	key, err := p.key(ec, 1)
 	if err != nil {
 		return authority{}, err
@@ -118,47 +123,63 @@ func (p *pki) intermediate(root authority, name string, ec bool) (authority, err
 	return authority{c, key, [][]byte{der}}, err
 }
 
-func (p *pki) key(ec bool, i int) (crypto.Signer, error) {
+func (p *PKI) key(ec bool, i int) (crypto.Signer, error) {
 	if ec {
 		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	}
 	return p.rsa[i%len(p.rsa)], nil
 }
 
-// issued is a certificate in files and in memory.
-type issued struct {
-	cert, key string
-	tls       tls.Certificate
-	spki      string // base64 of the SHA-256 of the public key
+// Issued is a certificate in files and in memory.
+type Issued struct {
+	Cert, Key string
+	TLS       tls.Certificate
 }
 
-// issue makes a certificate of a kind for a host, which is a name or an address.
-func (p *pki) issue(r *mathrand.Rand, id, kind, host string) (*issued, error) {
+// Pin is the SHA-256 of the public key in base64, as browsers are told to trust one.
+func (c *Issued) Pin() string {
+	sum := sha256.Sum256(c.TLS.Leaf.RawSubjectPublicKeyInfo)
+	return base64.StdEncoding.EncodeToString(sum[:])
+}
+
+// Request says what a certificate is for.
+type Request struct {
+	ID   string // of the files
+	Kind string
+	Host string // a name or an address
+	// Subject is the common name of a FreshSelf certificate, whose maker need
+	// not care for the host; empty for the host.
+	Subject string
+}
+
+// Issue makes a certificate. Its key type, age and validity are drawn from what
+// its kind has.
+func (p *PKI) Issue(r *mathrand.Rand, q Request) (*Issued, error) {
 	key, err := p.key(r.IntN(2) == 0, r.IntN(sharedKeys))
 	if err != nil {
 		return nil, err
 	}
 	t := &x509.Certificate{
-		SerialNumber: serial(), Subject: pkix.Name{CommonName: host},
+		SerialNumber: serial(), Subject: pkix.Name{CommonName: q.Host},
 		KeyUsage:    x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}, BasicConstraintsValid: true,
 	}
-	if ip := net.ParseIP(host); ip != nil {
+	if ip := net.ParseIP(q.Host); ip != nil {
 		t.IPAddresses = []net.IP{ip}
 	} else {
-		t.DNSNames = []string{host}
+		t.DNSNames = []string{q.Host}
 	}
 	var by authority
 	var age, days int // of the certificate
-	switch kind {
-	case publicCA, fresh90:
+	switch q.Kind {
+	case Public, FreshPublic:
 		by = p.public[r.IntN(len(p.public))]
 		days = []int{90, 90, 90, 365, 398}[r.IntN(5)]
 		age = 1 + r.IntN(days*4/5)
-		if kind == fresh90 {
+		if q.Kind == FreshPublic {
 			days, age = 90, r.IntN(4)
 		}
-		if labels := strings.Split(host, "."); len(labels) > 1 && len(t.DNSNames) > 0 {
+		if labels := strings.Split(q.Host, "."); len(labels) > 1 && len(t.DNSNames) > 0 {
 			domain := strings.Join(labels[len(labels)-2:], ".")
 			t.DNSNames = append(t.DNSNames, []string{"*." + domain, domain, "www." + domain, "cdn." + domain}[:r.IntN(5)]...)
 		}
@@ -166,26 +187,32 @@ func (p *pki) issue(r *mathrand.Rand, id, kind, host string) (*issued, error) {
 		t.OCSPServer = []string{"http://o.meridian.example"}
 		t.IssuingCertificateURL = []string{"http://i.meridian.example/"}
 		t.ExtraExtensions = []pkix.Extension{scts(r, p.now)}
-	case privateCA:
+	case Private:
 		by, days = p.private, []int{365, 730, 825, 1825}[r.IntN(4)]
 		age = r.IntN(days / 2)
 		t.Subject.Organization = []string{"Harbour Works"}
-	case selfSigned:
+	case SelfSigned:
 		days = []int{365, 730, 3650}[r.IntN(3)]
 		age = 3 + r.IntN(300)
 		if r.IntN(3) == 0 {
 			t.Subject.Organization = []string{"Internet Widgits Pty Ltd"}
 			t.Subject.Country = []string{"AU"}
 		}
-	case freshSelf:
+	case FreshSelf:
 		days, age = []int{30, 365, 365, 3650}[r.IntN(4)], r.IntN(3)
-		t.Subject = oddSubject(r, host)
 		t.DNSNames, t.IPAddresses = nil, nil
+		if q.Subject != "" {
+			t.Subject.CommonName = q.Subject
+		}
 		if r.IntN(2) == 0 {
 			t.DNSNames = []string{t.Subject.CommonName}
 		}
+		if r.IntN(2) == 0 {
+			t.Subject.Organization, t.Subject.Country = []string{"Default Company Ltd"}, []string{"US"}
+			t.Subject.Province, t.Subject.Locality = []string{"Texas"}, []string{"Austin"}
+		}
 	default:
-		return nil, fmt.Errorf("unknown kind of certificate %q", kind)
+		return nil, fmt.Errorf("unknown kind of certificate %q", q.Kind)
 	}
 	t.NotBefore = p.now.Add(-time.Duration(age)*24*time.Hour - time.Duration(1+r.IntN(20))*time.Hour).Truncate(time.Second)
 	t.NotAfter = t.NotBefore.AddDate(0, 0, days)
@@ -197,39 +224,22 @@ func (p *pki) issue(r *mathrand.Rand, id, kind, host string) (*issued, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &issued{
-		cert: filepath.Join(p.dir, id+".crt"), key: filepath.Join(p.dir, id+".key"),
-		tls: tls.Certificate{Certificate: append([][]byte{der}, by.chain...), PrivateKey: key}, spki: spki(key),
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, err
+	}
+	out := &Issued{
+		Cert: filepath.Join(p.dir, q.ID+".crt"), Key: filepath.Join(p.dir, q.ID+".key"),
+		TLS: tls.Certificate{Certificate: append([][]byte{der}, by.chain...), PrivateKey: key, Leaf: leaf},
 	}
 	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		return nil, err
 	}
-	if err := writePEM(out.cert, "CERTIFICATE", out.tls.Certificate...); err != nil {
+	if err := writePEM(out.Cert, "CERTIFICATE", out.TLS.Certificate...); err != nil {
 		return nil, err
 	}
-	return out, writePEM(out.key, "PRIVATE KEY", pkcs8)
-}
-
-// oddSubject is as tools fill it in that make certificates for themselves.
-func oddSubject(r *mathrand.Rand, host string) pkix.Name {
-	switch r.IntN(4) {
-	case 0:
-		return pkix.Name{CommonName: "localhost"}
-	case 1:
-		return pkix.Name{CommonName: letters(r, 8+r.IntN(10)), Organization: []string{letters(r, 7)}}
-	case 2:
-		return pkix.Name{CommonName: pick(r, words) + ".com", Organization: []string{strings.ToUpper(pick(r, words)) + " LLC"}, Country: []string{"US"}, Province: []string{"Texas"}, Locality: []string{"Austin"}}
-	}
-	return pkix.Name{CommonName: host}
-}
-
-func letters(r *mathrand.Rand, n int) string {
-	b := make([]byte, n)
-	for i := range b {
-		b[i] = "abcdefghijklmnopqrstuvwxyz0123456789"[r.IntN(36)]
-	}
-	return string(b)
+	return out, writePEM(out.Key, "PRIVATE KEY", pkcs8)
 }
 
 // scts is a list of two or three signed certificate timestamps (RFC 6962,

@@ -1,21 +1,21 @@
-package main
+// Package origin answers the requests of plans.
+package origin
 
 import (
-	"crypto/rand"
 	"encoding/base64"
-	"encoding/binary"
 	"fmt"
 	"html/template"
 	"io"
-	"net"
 	"net/http"
 	"net/http/cgi"
 	"strconv"
 	"sync"
 	"time"
+
+	"trench/pkg/internal/lab/plan"
 )
 
-// handler answers what plans ask for:
+// Handler answers what plans ask for:
 //
 //	GET  /b/N         N bytes
 //	GET  /hold/MS/N   N bytes after a wait
@@ -24,7 +24,7 @@ import (
 //	     /git/…       a git repository
 //
 // Anything else is not found.
-type handler struct {
+type Handler struct {
 	noise []byte
 	mux   http.ServeMux
 
@@ -32,12 +32,9 @@ type handler struct {
 	done map[string]chan struct{} // by the id of the page
 }
 
-const maxBody = 8 << 20
-
-// newHandler serves the git repositories below a directory.
-func newHandler(repositories string) *handler {
-	h := &handler{noise: make([]byte, maxBody), done: make(map[string]chan struct{})}
-	_, _ = rand.Read(h.noise) // never fails
+// New serves the git repositories below a directory.
+func New(repositories string) *Handler {
+	h := &Handler{noise: plan.Bytes(plan.MaxBytes), done: make(map[string]chan struct{})}
 	h.mux.HandleFunc("GET /b/{n}", func(w http.ResponseWriter, r *http.Request) { h.send(w, r.PathValue("n")) })
 	h.mux.HandleFunc("GET /hold/{ms}/{n}", func(w http.ResponseWriter, r *http.Request) {
 		ms, err := strconv.Atoi(r.PathValue("ms"))
@@ -65,11 +62,12 @@ func newHandler(repositories string) *handler {
 	return h
 }
 
-func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.ServeHTTP(w, r) }
+// ServeHTTP answers one request.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.ServeHTTP(w, r) }
 
-func (h *handler) send(w http.ResponseWriter, size string) {
+func (h *Handler) send(w http.ResponseWriter, size string) {
 	n, err := strconv.Atoi(size)
-	if err != nil || n < 0 || n > maxBody {
+	if err != nil || n < 0 || n > plan.MaxBytes {
 		http.Error(w, "how many bytes?", http.StatusBadRequest)
 		return
 	}
@@ -78,8 +76,8 @@ func (h *handler) send(w http.ResponseWriter, size string) {
 	_, _ = w.Write(h.noise[:n]) // the client's part
 }
 
-// expect returns a channel that is closed when the page of that id has done its steps.
-func (h *handler) expect(id string) <-chan struct{} {
+// Expect returns a channel that is closed when the page of that id has done its steps.
+func (h *Handler) Expect(id string) <-chan struct{} {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	c := make(chan struct{})
@@ -87,7 +85,7 @@ func (h *handler) expect(id string) <-chan struct{} {
 	return c
 }
 
-func (h *handler) finish(id string) {
+func (h *Handler) finish(id string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if c, ok := h.done[id]; ok {
@@ -120,8 +118,8 @@ func servePage(w http.ResponseWriter, r *http.Request) {
 	_ = page.Execute(w, struct{ ID, Steps string }{r.PathValue("id"), string(steps)}) // the client's part
 }
 
-// pagePath is where a browser finds its steps.
-func pagePath(id string, steps []step) string {
+// PagePath is where a browser finds its steps.
+func PagePath(id string, steps []plan.Step) string {
 	var text string
 	for _, s := range steps {
 		text += s.String() + "\n"
@@ -129,21 +127,18 @@ func pagePath(id string, steps []step) string {
 	return fmt.Sprintf("/page/%s/%s", id, base64.RawURLEncoding.EncodeToString([]byte(text)))
 }
 
-// answerRaw reads frames as frame writes them and sends what they ask for.
-func (h *handler) answerRaw(c net.Conn) error {
-	var head [8]byte
+// AnswerRaw reads frames and sends what they ask for, until they end.
+func (h *Handler) AnswerRaw(c io.ReadWriter) error {
 	for {
-		if _, err := io.ReadFull(c, head[:]); err == io.EOF {
+		m, err := plan.ReadFrame(c)
+		if err == io.EOF {
 			return nil
-		} else if err != nil {
+		}
+		if err != nil {
 			return err
 		}
-		n, m := binary.BigEndian.Uint32(head[:]), binary.BigEndian.Uint32(head[4:])
-		if n > maxBody || m > maxBody {
-			return fmt.Errorf("frame of %d bytes that asks for %d", n, m)
-		}
-		if _, err := io.CopyN(io.Discard, c, int64(n)); err != nil {
-			return err
+		if m == 0 {
+			continue
 		}
 		if _, err := c.Write(h.noise[:m]); err != nil {
 			return err
