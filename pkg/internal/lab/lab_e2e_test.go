@@ -27,9 +27,7 @@ func TestMain(m *testing.M) {
 func TestSmallRun(t *testing.T) {
 	netlab.Need(t, "ip")
 	netlab.Need(t, "openssl")
-	if os.Geteuid() != 0 {
-		t.Skip("SKIPPED, missing: root, to make network namespaces")
-	}
+	netlab.NeedRoot(t)
 	dir := t.TempDir()
 	err := run(context.Background(), []string{
 		"-o", dir, "-cache", filepath.Join(dir, "cache"), "-only", "go,go-tls,quic-go,openssl,wget,curl-openssl,git,apt", "-cells", "5", "-beacons", "1",

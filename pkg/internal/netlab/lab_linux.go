@@ -41,9 +41,7 @@ type Namespace struct {
 func New(tb testing.TB, o Options) *Lab {
 	tb.Helper()
 	Need(tb, "ip")
-	if os.Geteuid() != 0 {
-		missing(tb, "root, to make network namespaces")
-	}
+	NeedRoot(tb)
 	var id [4]byte
 	rand.Read(id[:])
 	prefix := "trench-" + strconv.Itoa(os.Getpid()) + "-" + hex.EncodeToString(id[:])
@@ -160,6 +158,14 @@ func Need(tb testing.TB, program string) {
 	tb.Helper()
 	if _, err := exec.LookPath(program); err != nil {
 		missing(tb, program)
+	}
+}
+
+// NeedRoot skips the test for anybody but root; under CI=true it fails.
+func NeedRoot(tb testing.TB) {
+	tb.Helper()
+	if os.Geteuid() != 0 {
+		missing(tb, "root, to make network namespaces")
 	}
 }
 

@@ -72,6 +72,9 @@ func carryOutHTTP(ctx context.Context, p *plan.Plan, connect func() (http.RoundT
 			closing()
 			c = nil
 			continue
+		case "get", "post":
+		default:
+			return fmt.Errorf("step %s is not for this client", s.Verb)
 		}
 		if c == nil {
 			var t http.RoundTripper
@@ -120,7 +123,9 @@ func carryOutRaw(ctx context.Context, p *plan.Plan, conf *tls.Config) error {
 			time.Sleep(time.Duration(s.N) * time.Millisecond)
 			continue
 		case "fresh":
-			_ = conn.Close()
+			if conn != nil {
+				_ = conn.Close() // as above
+			}
 			conn = nil
 			continue
 		case "raw":

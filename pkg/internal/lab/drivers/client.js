@@ -19,7 +19,10 @@ function byHTTPS() {
   const https = require('https');
   const agent = new https.Agent({ keepAlive: true, maxSockets: 1, ...options });
   return {
-    fresh: () => Promise.all(Object.values(agent.freeSockets).flat().map((s) => new Promise((done) => { s.once('close', done); s.end(); }))),
+    fresh: async () => {
+      await new Promise(setImmediate); // the agent has the socket back only after the response's end
+      await Promise.all(Object.values(agent.freeSockets).flat().map((s) => new Promise((done) => { s.once('close', done); s.end(); })));
+    },
     request: (method, path, body) => new Promise((done, fail) => {
       const headers = body ? { 'Content-Length': body.length } : {};
       const req = https.request({ host: url.hostname, port: url.port || 443, path, method, headers, agent, ...options }, (res) => {
