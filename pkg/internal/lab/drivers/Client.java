@@ -32,7 +32,7 @@ public class Client {
         String[] identity = head.getOrDefault("identity", new String[3]);
         boolean any = trust.equals("any");
         SSLContext tls = Keys.context(identity[1], identity[2], any ? null : trust, any);
-        Requests client = args[0].equals("httpclient") ? byHttpClient(tls) : byConnection(tls, any);
+        Requests client = args[0].equals("httpclient") ? byHttpClient(tls) : byConnection(tls, any, lines.contains("fresh"));
         var random = new Random();
         for (String line : lines) {
             String[] f = line.split(" ");
@@ -70,17 +70,13 @@ public class Client {
         };
     }
 
-    static Requests byConnection(SSLContext tls, boolean any) {
+    static Requests byConnection(SSLContext tls, boolean any, boolean close) {
         HttpsURLConnection.setDefaultSSLSocketFactory(tls.getSocketFactory());
         if (any) {
             HttpsURLConnection.setDefaultHostnameVerifier((name, session) -> true);
         }
         return new Requests() {
-            boolean close;
-
-            public void fresh() {
-                close = true;
-            }
+            public void fresh() {} // what disconnect() leaves open is used again, so the requests say it
 
             public void send(String method, String url, byte[] body) throws Exception {
                 var c = (HttpURLConnection) new URL(url).openConnection();

@@ -21,7 +21,7 @@ function byHTTPS() {
   return {
     fresh: async () => {
       await new Promise(setImmediate); // the agent has the socket back only after the response's end
-      await Promise.all(Object.values(agent.freeSockets).flat().map((s) => new Promise((done) => { s.once('close', done); s.end(); })));
+      await Promise.all(Object.values(agent.freeSockets).flat().map((s) => new Promise((done) => { s.ref(); s.once('close', done); s.end(); })));
     },
     request: (method, path, body) => new Promise((done, fail) => {
       const headers = body ? { 'Content-Length': body.length } : {};
@@ -74,6 +74,7 @@ function byTLS() {
   };
 }
 
+process.exitCode = 1; // unless the last step is reached
 (async () => {
   const client = { https: byHTTPS, http2: byHTTP2, tls: byTLS }[stack]();
   for (const [verb, args] of steps) {
@@ -85,4 +86,5 @@ function byTLS() {
     else throw new Error(`step ${verb}`);
   }
   client.close();
+  process.exitCode = 0;
 })().catch((err) => { console.error(String(err)); process.exit(1); });
