@@ -3,8 +3,8 @@
 # Ubuntu, and below .cache/lab a Python environment and the Rust client. What is
 # there already is left alone; what can not be installed is left out by the lab.
 set -eu
-cd "$(dirname "$0")"
-cache=${1:-../../../.cache/lab}
+here=$(cd "$(dirname "$0")" && pwd)
+cache=${1:-$here/../../../.cache/lab}
 mkdir -p "$cache"
 cache=$(cd "$cache" && pwd)
 
@@ -32,7 +32,7 @@ if ! "$cache/venv/bin/python" -c 'import requests, aiohttp, httpx, h2' 2>/dev/nu
 fi
 
 if command -v cargo >/dev/null 2>&1; then
-  (cd drivers/rust && CARGO_TARGET_DIR="$cache/cargo" cargo build --quiet --release --locked) || echo "WARNING: no Rust client" >&2
+  (cd "$here/drivers/rust" && CARGO_TARGET_DIR="$cache/cargo" cargo build --quiet --release --locked) || echo "WARNING: no Rust client" >&2
 else
   echo "WARNING: no cargo, no Rust client" >&2
 fi
