@@ -4,9 +4,9 @@ Every booster runs on one thread and several boosters at once: on tables of this
 threads on one booster, and the result cannot depend on the number of cores.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import lightgbm as lgb
@@ -37,6 +37,20 @@ STEP = 25
 T = TypeVar("T")
 R = TypeVar("R")
 
+# What a fit's training rows go through before LightGBM sees them: (x, y, w, names, seed) -> (x, y, w).
+Augment = Callable[[np.ndarray, np.ndarray, np.ndarray, Sequence[str], int], tuple[np.ndarray, np.ndarray, np.ndarray]]
+
+
+def unchanged(
+    x: np.ndarray,
+    y: np.ndarray,
+    w: np.ndarray,
+    names: Sequence[str],  # noqa: ARG001
+    seed: int,  # noqa: ARG001
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The augmentation that adds nothing."""
+    return x, y, w
+
 
 def params(seed: int, **changes: object) -> dict:
     """The training parameters with a seed and, for experiments, changes."""
@@ -47,6 +61,13 @@ def train(x: np.ndarray, y: np.ndarray, w: np.ndarray, names: Sequence[str], tre
     """Trains one booster on float64 rows."""
     data = lgb.Dataset(x, label=y, weight=w, feature_name=list(names), params=settings, categorical_feature=[])
     return lgb.train(settings, data, num_boost_round=trees)
+
+
+def raw(booster: lgb.Booster, x: np.ndarray, trees: int | None = None, start: int = 0) -> np.ndarray:
+    """Margins of rows after the given trees; none for no rows."""
+    if not len(x):
+        return np.empty(0)
+    return booster.predict(x, raw_score=True, start_iteration=start, num_iteration=trees, num_threads=1)
 
 
 def parallel(work: Callable[[T], R], items: Sequence[T], jobs: int) -> list[R]:
@@ -70,7 +91,10 @@ class Staged:
 
 @dataclass(frozen=True)
 class Bench:
-    """What all fits of a run share: rows, weights, columns, parallelism."""
+    """What all fits of a run share: rows, weights, columns, parallelism, augmentation and changed parameters.
+
+    Every model of a run, on a fold or on all rows, is made by `fit`, so none can miss the augmentation.
+    """
 
     x: np.ndarray
     y: np.ndarray
@@ -78,6 +102,25 @@ class Bench:
     names: tuple[str, ...]
     jobs: int
     tick: Callable[[], None]
+    augment: Augment = unchanged
+    changes: Mapping[str, object] = field(default_factory=dict)
+    monotone: Mapping[str, int] = field(default_factory=dict)
+
+    def settings(self, seed: int, names: Sequence[str], **changes: object) -> dict:
+        """The parameters of one fit on the named columns."""
+        out = params(seed, **{**self.changes, **changes})
+        if self.monotone:
+            out["monotone_constraints"] = [self.monotone.get(n, 0) for n in names]
+        return out
+
+    def fit(
+        self, rows: np.ndarray | slice, seed: int, trees: int, *, columns: np.ndarray | None = None, **changes: object
+    ) -> lgb.Booster:
+        """Trains on the rows at the given positions, augmented."""
+        names = self.names if columns is None else [self.names[c] for c in columns]
+        x = self.x[rows] if columns is None else self.x[rows][:, columns]
+        x, y, w = self.augment(x, self.y[rows], self.w[rows], names, seed)
+        return train(x, y, w, names, trees, self.settings(seed, names, **changes))
 
     def cross(
         self,
@@ -90,26 +133,21 @@ class Bench:
         **changes: object,
     ) -> list[Staged]:
         """Cross-validates over each partition with its seed; `columns` are positions in x."""
-        columns = np.arange(self.x.shape[1]) if columns is None else columns
-        x = self.x[:, columns]
-        names = [self.names[c] for c in columns]
+        x = self.x if columns is None else self.x[:, columns]
         stages = trees // STEP
         tasks = [(p, f) for p, folds in enumerate(partitions) for f in range(len(folds))]
 
-        def one(task: tuple[int, int]) -> tuple[np.ndarray, lgb.Booster]:
+        def one(task: tuple[int, int]) -> tuple[np.ndarray, lgb.Booster | None]:
             p, f = task
             fold = partitions[p][f]
-            settings = params(seeds[p], **changes)
-            booster = train(x[fold.train], self.y[fold.train], self.w[fold.train], names, trees, settings)
+            booster = self.fit(fold.train, seeds[p], trees, columns=columns, **changes)
             total = np.zeros(len(fold.test))
             out = np.empty((stages, len(fold.test)))
             for s in range(stages):
-                total = total + booster.predict(
-                    x[fold.test], raw_score=True, start_iteration=s * STEP, num_iteration=STEP, num_threads=1
-                )
+                total = total + raw(booster, x[fold.test], STEP, s * STEP)
                 out[s] = total
             self.tick()
-            return out, booster
+            return out, booster if keep else None
 
         done = parallel(one, tasks, self.jobs)
         result = []

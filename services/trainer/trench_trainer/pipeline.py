@@ -153,7 +153,7 @@ def train(study: Study) -> Fitted:
     lofo = bench.cross(study.left, study.seeds, trees=options.max_trees)
     trees, chosen_by, stages = choose_trees(rows, bench.w, runs, lofo)
     study.progress.note(f"{trees} trees")
-    booster = fit.train(bench.x, bench.y, bench.w, study.names, trees, fit.params(options.seed))
+    booster = bench.fit(slice(None), options.seed, trees)
     margins = np.array([r.at(trees) for r in runs])
     benign = ~rows.malicious
     return Fitted(
