@@ -8,7 +8,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import synthetic
 
-from trench_trainer import pipeline, table
+from trench_trainer import pipeline, selection, table
 from trench_trainer.progress import Progress
 
 SMALL = {"folds": 3, "family_folds": 3, "partitions": 1, "ablation_partitions": 0, "max_trees": 50, "jobs": 2}
@@ -29,7 +29,7 @@ def rows_file(corpus: pa.Table, tmp_path_factory: pytest.TempPathFactory) -> Pat
 @pytest.fixture(scope="session")
 def rows(rows_file: Path) -> table.Table:
     """The rows that are trained on."""
-    return table.select(table.read(rows_file)).rows
+    return selection.select(table.read(rows_file)).rows
 
 
 @pytest.fixture(scope="session")

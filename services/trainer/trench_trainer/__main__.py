@@ -34,6 +34,11 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--ablation-partitions", type=int, default=defaults.ablation_partitions, help="0 leaves it out")
     train.add_argument("--max-trees", type=int, default=defaults.max_trees)
     train.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="fits at once (%(default)s)")
+    train.add_argument("--monotone", action="store_true", help="hold the columns whose direction is certain to it")
+    train.add_argument("--params", type=Path, metavar="FILE.json", help="parameters that `search` chose")
+    train.add_argument("--joy", type=Path, metavar="ROWS.parquet", help="the same flows in schema cisco2016, for the comparison")
+    train.add_argument("--lab", type=Path, metavar="ROWS.parquet", help="rows of the stack laboratory: scored, never trained on")
+    train.add_argument("--beacons", type=Path, metavar="ROWS.parquet", help="rows of emulated beacons: scored, never trained on")
     train.add_argument("--quiet", action="store_true", help="no progress")
 
     show = sub.add_parser("card", help="print a bundle's card, rendered from its eval.json")
@@ -70,6 +75,11 @@ def run(argv: Sequence[str]) -> int:
                 ablation_partitions=args.ablation_partitions,
                 max_trees=args.max_trees,
                 jobs=args.jobs,
+                monotone=args.monotone,
+                params=args.params,
+                joy=args.joy,
+                lab=args.lab,
+                beacons=args.beacons,
             ),
             Progress(quiet=args.quiet),
         )

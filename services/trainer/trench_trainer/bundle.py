@@ -20,6 +20,10 @@ FILES = (
     "eval.json",
     "card.md",
     "golden.tsv",
+    "roc.svg",
+    "reliability.svg",
+    "families.svg",
+    "scores.svg",
 )
 MAX_BYTES = 3 << 20
 
