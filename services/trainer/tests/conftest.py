@@ -33,10 +33,31 @@ def rows(rows_file: Path) -> table.Table:
 
 
 @pytest.fixture(scope="session")
-def trained(rows_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def cisco_file(corpus: pa.Table, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same flows in schema cisco2016."""
+    return synthetic.write(synthetic.cisco(corpus), tmp_path_factory.mktemp("cisco") / "cisco.parquet")
+
+
+@pytest.fixture(scope="session")
+def lab_file(corpus: pa.Table, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Rows of a stack laboratory."""
+    columns = {f"lab_{c}": [f"{c} one", f"{c} two"] for c in ("stack", "server", "name", "certificate", "session", "behaviour")}
+    return synthetic.write(synthetic.laboratory(corpus, "benign", **columns), tmp_path_factory.mktemp("lab") / "rows.parquet")
+
+
+@pytest.fixture(scope="session")
+def beacon_file(corpus: pa.Table, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Rows of emulated beacons."""
+    rows = synthetic.laboratory(corpus, "malicious", lab_kind=["tls13 c2", "doh tunnel"])
+    return synthetic.write(rows, tmp_path_factory.mktemp("beacons") / "beacons.parquet")
+
+
+@pytest.fixture(scope="session")
+def trained(rows_file: Path, cisco_file: Path, lab_file: Path, beacon_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle with every part of the evaluation, one capture kept out."""
     out = tmp_path_factory.mktemp("bundle") / "default"
     small = {**SMALL, "ablation_partitions": 1, "max_trees": 25}
     exclude = ("malware/malware/lab/alpha-0-0.pcap",)
-    pipeline.run(pipeline.Options(rows_file, out, exclude=exclude, **small), Progress(quiet=True))
+    given = {"joy": cisco_file, "lab": lab_file, "beacons": beacon_file}
+    pipeline.run(pipeline.Options(rows_file, out, exclude=exclude, **given, **small), Progress(quiet=True))
     return out

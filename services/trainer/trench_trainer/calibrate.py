@@ -157,15 +157,15 @@ def choose(rows: Table, margins: np.ndarray, w: np.ndarray, seed: int) -> Calibr
     _, method, name, p = best
     weight = np.tile(counts[name], len(margins))
     chosen = METHODS[method](np.tile(y, len(margins)), margins.ravel(), weight)
-    figures = {
+    said = {
         "method": method,
         "weights": name,
         "cross_fitted_parts": int(part.max()) + 1,
         "candidates": candidates,
     }
     for k in POPULATIONS:
-        figures[k] = _figures(target, p, np.tile(counts[k], len(margins)))
-    return Calibrated(chosen, figures)
+        said[k] = figures(target, p, np.tile(counts[k], len(margins)))
+    return Calibrated(chosen, said)
 
 
 def _parts(group: np.ndarray, seed: int) -> np.ndarray:
@@ -191,7 +191,8 @@ def _cross_fitted(
     return p.ravel()
 
 
-def _figures(target: np.ndarray, p: np.ndarray, weight: np.ndarray) -> dict:
+def figures(target: np.ndarray, p: np.ndarray, weight: np.ndarray) -> dict:
+    """Brier score, log loss, expected calibration error and the bins that it is over."""
     bins = metrics.reliability(target, p, weight)
     sure = np.clip(p, 1e-12, 1 - 1e-12)
     loss = -np.where(target == 1, np.log(sure), np.log(1 - sure))

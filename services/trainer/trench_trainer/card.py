@@ -76,18 +76,7 @@ def _data(ev: dict) -> str:
 def _ranking(ev: dict) -> str:
     rows = []
     for kind, title in (("grouped", "grouped"), ("left_out", "family left out")):
-        for name, r in ev[kind]["subsets"].items():
-            if "roc_auc" not in r:
-                continue
-            cells: list[object] = [title, name.replace("_", " "), r["malicious"], r["benign"]]
-            for key in ("roc_auc", "pr_auc", "recall_at_1e-2", "recall_at_1e-3"):
-                v = r[key]
-                if v["value"] is None:
-                    cells.append("not certifiable")
-                else:
-                    form = pct if key.startswith("recall") else num
-                    cells.append(f"{form(v['value'])} ({span(v['by_capture'], form)})")
-            rows.append(cells)
+        rows += [(title, *row) for row in ranked(ev[kind]["subsets"])]
     n = ev["evaluation"]
     return "\n".join(
         [
@@ -100,7 +89,7 @@ def _ranking(ev: dict) -> str:
             "narrower than the truth because flows of one capture resemble each other.",
             "",
             table(
-                ("folds", "flows", "malicious", "benign", "ROC-AUC", "PR-AUC", "recall at FPR 1e-2", "recall at FPR 1e-3"),
+                ("folds", *RANKED),
                 rows,
             ),
             "",
@@ -111,6 +100,24 @@ def _ranking(ev: dict) -> str:
             "that no choice has seen.",
         ]
     )
+
+
+RANKED = ("flows", "malicious", "benign", "ROC-AUC", "PR-AUC", "recall at FPR 1e-2", "recall at FPR 1e-3")
+
+
+def ranked(subsets: dict) -> list[list[object]]:
+    """The rows of a table of rankings by subset."""
+    out = []
+    for name, r in subsets.items():
+        if "roc_auc" not in r:
+            continue
+        cells: list[object] = [name.replace("_", " "), r["malicious"], r["benign"]]
+        for key in ("roc_auc", "pr_auc", "recall_at_1e-2", "recall_at_1e-3"):
+            v = r[key]
+            form = pct if key.startswith("recall") else num
+            cells.append("not certifiable" if v["value"] is None else f"{form(v['value'])} ({span(v['by_capture'], form)})")
+        out.append(cells)
+    return out
 
 
 def _families(ev: dict) -> str:

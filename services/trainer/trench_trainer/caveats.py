@@ -11,19 +11,23 @@ WEIGHTS = {
 }
 
 
-def benign(ev: dict) -> str:
-    """False positives by source."""
-    b = ev["grouped"]["benign"]
+def benign_rates(b: dict) -> str:
+    """The table of false positives by kind, era and source."""
     rows = [("all benign", b["all"]["fpr_1e-2"]["flows"], rate(b["all"]["fpr_1e-2"]), rate(b["all"]["fpr_1e-3"]))]
     for kind in ("kinds", "eras", "sources"):
         rows += [(name, e["fpr_1e-2"]["flows"], rate(e["fpr_1e-2"]), rate(e["fpr_1e-3"])) for name, e in b[kind].items()]
+    return table(("source", "flows", "flagged at `fpr_1e-2`", "flagged at `fpr_1e-3`"), rows)
+
+
+def benign(ev: dict) -> str:
+    """False positives by source."""
     lines = [
         "## False positives by benign source",
         "",
         "The source's own group out of training; Clopper-Pearson intervals in brackets. Every flow counts here, so a capture of "
         'many flagged flows lifts "all benign" above the target that was set with at most five flows a capture.',
         "",
-        table(("source", "flows", "flagged at `fpr_1e-2`", "flagged at `fpr_1e-3`"), rows),
+        benign_rates(ev["grouped"]["benign"]),
         "",
         "![scores by source](scores.svg)",
     ]

@@ -36,11 +36,11 @@ def read(path: Path, kind: Kind, training: Table) -> selection.Selection:
     everything = table.read(path, kind.columns)
     other = set(everything.text["label"]) - {kind.label}
     if other:
-        raise TrainerError(f"{kind.option} {path}: label {sorted(other)[0]!r}, all rows must be {kind.label}")
+        raise TrainerError(f"{kind.option} {path}: label {str(min(other))!r}, all rows must be {kind.label}")
     for key in ("flow_id", "capture"):
         shared = set(everything.text[key]) & set(training.text[key])
         if shared:
-            raise TrainerError(f"{kind.option} {path}: {key} {sorted(shared)[0]} is in training; a laboratory is never trained on")
+            raise TrainerError(f"{kind.option} {path}: {key} {min(shared)} is in training; a laboratory is never trained on")
     return selection.select(everything, split=selection.ANY)
 
 

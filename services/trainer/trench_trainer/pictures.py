@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from trench_trainer import metrics
 from trench_trainer.svg import Canvas, Scale
 
-LEFT, TOP = 64, 56
+LEFT, TOP = 64, 64
 DASH = "4 4"
 
 
@@ -39,6 +39,11 @@ def _grid(
     out.text(18, (y.start + y.end) / 2, titles[1], anchor="middle", size=12, turned=True)
 
 
+def _key(out: Canvas, x: float, y: float, text: str, colour: str, dash: str = "") -> None:
+    out.line(x, y, x + 24, y, colour, 2.2, dash)
+    out.text(x + 32, y + 4, text)
+
+
 TENTHS = [(v / 5, f"{20 * v} %") for v in range(6)]
 
 
@@ -52,7 +57,7 @@ def roc(ev: dict) -> str:
     least = ev["grouped"]["curves"]["least_certifiable_fpr"]
     if least > x.low:
         out.rect(x.start, y.end, x(least) - x.start, y.start - y.end, "shade")
-        out.text(x.start + 6, y.start - 8, f"below {least:.2g}: not certifiable", size=10, colour="soft")
+        out.text(x.start + 6, y.end + 14, f"below {least:.2g}: not certifiable", size=10, colour="soft")
     _grid(out, x, y, [(1e-3, "0.1 %"), (1e-2, "1 %"), (1e-1, "10 %"), (1, "100 %")], TENTHS, ("false-positive rate", "recall"))
     steps = [10 ** (-3 + i / 20) for i in range(61)]
     out.path([(x(v), y(v)) for v in steps], "soft", 1.2, DASH)
@@ -67,10 +72,8 @@ def roc(ev: dict) -> str:
         out.path([(x(f), y(r)) for f, r in zip(c["fpr"], c["recall"], strict=True) if f >= x.low], colour, 2.2)
     for i, (key, colour, label) in enumerate(curves):
         auc = ev[key]["subsets"]["all"]["roc_auc"]["value"]
-        out.line(x.end - 250, y.start - 44 + 18 * i, x.end - 226, y.start - 44 + 18 * i, colour, 2.2)
-        out.text(x.end - 220, y.start - 40 + 18 * i, f"{label}, AUC {auc:.4f}", size=12)
-    out.line(x.end - 250, y.start - 8, x.end - 226, y.start - 8, "soft", 1.2, DASH)
-    out.text(x.end - 220, y.start - 4, "chance", size=12, colour="soft")
+        _key(out, x.start + 20, y.start - 86 + 18 * i, f"{label}, AUC {auc:.4f}", colour)
+    _key(out, x.start + 20, y.start - 50, "chance", "soft", DASH)
     return out.document()
 
 
@@ -163,8 +166,8 @@ def scores(ev: dict) -> str:
         out.path(points, colour, 1.1)
         out.text(label, base - 8, name, anchor="end", size=12)
         out.text(width - 20, base - 8, f"{entry['flows']:,}", anchor="end", size=11, colour="soft")
-    for t in ev["thresholds"]:
-        out.line(x(t["margin"]), top - 4, x(t["margin"]), bottom, "ink", 1.2, DASH)
-        out.text(x(t["margin"]), top - 8, t["name"], anchor="middle", size=10)
+    for t, anchor in zip(ev["thresholds"], ("end", "start"), strict=True):
+        out.line(x(t["margin"]), top - 14, x(t["margin"]), bottom, "ink", 1.2, DASH)
+        out.text(x(t["margin"]) + (4 if anchor == "start" else -4), top - 6, t["name"], anchor=anchor, size=11)
     out.text((x.start + x.end) / 2, height - 18, "margin (log odds before calibration)", anchor="middle", size=12)
     return out.document()

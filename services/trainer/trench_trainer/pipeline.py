@@ -204,7 +204,7 @@ def describe_model(study: Study, fitted: Fitted) -> dict:
         "features": len(study.columns),
         "vector": len(study.rows.schema.columns),
         "seed": options.seed,
-        "params": {k: settings[k] for k in fit.PARAMS if k != "verbosity"},
+        "params": {k: v for k, v in settings.items() if k not in ("verbosity", "seed", "monotone_constraints")},
     }
     if study.chosen:
         out["params_chosen_by"] = study.chosen.by

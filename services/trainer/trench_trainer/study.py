@@ -15,6 +15,19 @@ from trench_trainer.weights import flow_weights
 
 # The augmentation of every fit of a run; training rows alone go through it.
 AUGMENT: fit.Augment = fit.unchanged
+# What `search` draws from.
+SEARCHED: Mapping[str, Sequence[object]] = {
+    "num_leaves": (7, 15, 31, 63),
+    "max_depth": (4, 6, 8, 12),
+    "learning_rate": (0.02, 0.03, 0.05, 0.08),
+    "feature_fraction": (0.1, 0.15, 0.25, 0.4, 0.6),
+    "bagging_fraction": (0.5, 0.7, 0.85),
+    "lambda_l2": (0.0, 1.0, 5.0, 20.0, 50.0),
+    "min_data_in_leaf": (5, 10, 20, 40),
+    "max_bin": (63, 127, 255),
+    "path_smooth": (0.0, 1.0, 10.0),
+    "extra_trees": (False, True),
+}
 
 
 @dataclass(frozen=True)
@@ -159,15 +172,15 @@ def prepare(options: Options, progress: Progress) -> Study:
 
 
 def read_params(path: Path) -> Chosen:
-    """Reads the parameters that `search` wrote; none but those of fit.PARAMS are known."""
+    """Reads the parameters that `search` wrote."""
     try:
         doc = json.loads(path.read_text(encoding="utf-8"))
         params, by = doc["params"], doc["chosen_by"]
-        known = all(name in fit.PARAMS for name in params)
+        unknown = sorted(set(params) - set(SEARCHED))
     except (OSError, ValueError, KeyError, TypeError) as err:
         raise TrainerError(f"{path}: holds no parameters as `search` writes them: {err!r}") from err
-    if not known:
-        raise TrainerError(f"{path}: unknown parameters {', '.join(sorted(set(params) - set(fit.PARAMS)))}")
+    if unknown:
+        raise TrainerError(f"{path}: parameters that no search chooses: {', '.join(unknown)}")
     return Chosen(params, str(by))
 
 
@@ -176,6 +189,11 @@ def rows_digest(rows: table.Table) -> str:
     text = rows.text
     lines = ("\t".join(t) for t in zip(text["flow_id"], text["label"], text["family"], text["group"], text["capture"], strict=True))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def capture_digest(capture: str) -> str:
+    """A short name for a capture, by which a later evaluation knows that it was trained on."""
+    return hashlib.sha256(capture.encode()).hexdigest()[:10]
 
 
 def describe_data(picked: selection.Selection, exclude: Sequence[str]) -> dict:
@@ -207,5 +225,6 @@ def describe_data(picked: selection.Selection, exclude: Sequence[str]) -> dict:
         "shared_vectors": picked.shared_vectors,
         "unobserved_columns": [c.name for c, seen in zip(rows.schema.columns, observed, strict=True) if not seen],
         "left_out": picked.left_out,
+        "capture_digests": sorted({capture_digest(c) for c in rows.text["capture"]}),
         "excluded_captures": sorted(exclude),
     }
