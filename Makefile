@@ -13,7 +13,7 @@ GOFLAGS_BUILD := -trimpath -ldflags "-s -w"
 include pkg/internal/tools/tools.mk
 include deploy/local/local.mk
 
-.PHONY: help build test unit race e2e trainer lint bench fuzz model conformance
+.PHONY: help build test unit race e2e trainer lint bench fuzz model evaluate conformance
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -62,6 +62,9 @@ conformance: ## compare with other analysers' published results, as docs/conform
 
 model: $(VENV)/.installed build ## train the default bundle from the corpus into pkg/model/default
 	PYTHON=$(VENV)/bin/python CORPUS=$(CORPUS) services/trainer/make-model.sh
+
+evaluate: $(VENV)/.installed build ## search hyper-parameters and fill the tables of docs/model.md (an hour or two; resumable)
+	PYTHON=$(VENV)/bin/python CORPUS=$(CORPUS) services/trainer/make-evaluate.sh
 
 $(VENV)/.installed: services/trainer/requirements-dev.lock
 	$(PYTHON) -m venv $(VENV)

@@ -6,7 +6,7 @@ import pytest
 import synthetic
 from conftest import SMALL
 
-from trench_trainer import compare, model, pipeline
+from trench_trainer import compare, fit, model, pipeline
 from trench_trainer.__main__ import run
 from trench_trainer.errors import TrainerError
 from trench_trainer.progress import Progress
@@ -29,7 +29,7 @@ def synthetic_metadata():
 def poor(rows_file, tmp_path_factory):
     """A bundle that is worse by intent: its trees can hold one split."""
     params = tmp_path_factory.mktemp("poor") / "params.json"
-    params.write_text(json.dumps({"params": {"num_leaves": 2, "learning_rate": 0.001}, "chosen_by": "malice"}))
+    params.write_text(json.dumps({"params": {"num_leaves": 2, "learning_rate": 0.001}, "chosen_by": "malice", "start": fit.PARAMS}))
     out = params.parent / "bundle"
     exclude = ("malware/malware/lab/alpha-0-0.pcap",)
     options = pipeline.Options(rows_file, out, params=params, exclude=exclude, **{**SMALL, "max_trees": 25})

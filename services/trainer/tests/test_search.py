@@ -76,7 +76,7 @@ def test_the_start_stays_unless_the_best_is_better_by_more_than_noise():
 
 def test_chosen_parameters_reach_the_bundle_and_its_card(rows_file, tmp_path):
     params = tmp_path / "params.json"
-    params.write_text(json.dumps({"params": {"num_leaves": 7}, "chosen_by": "a search of two trials"}))
+    params.write_text(json.dumps({"params": {"num_leaves": 7}, "chosen_by": "a search of two trials", "start": fit.PARAMS}))
     small = [a for k, v in SMALL.items() for a in (f"--{k.replace('_', '-')}", str(v))]
     argv = ["train", "--features", str(rows_file), "--out", str(tmp_path / "out"), "--params", str(params), "--quiet", *small]
     assert run(argv) == 0
@@ -86,7 +86,11 @@ def test_chosen_parameters_reach_the_bundle_and_its_card(rows_file, tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("{}", "holds no parameters"), ('{"params": {"objective": "rank"}, "chosen_by": ""}', "no search chooses: objective")],
+    [
+        ("{}", "holds no parameters"),
+        ('{"params": {"objective": "rank"}, "chosen_by": "", "start": {}}', "no search chooses: objective"),
+        ('{"params": {}, "chosen_by": "", "start": {"num_leaves": 2}}', "beside other start parameters"),
+    ],
 )
 def test_other_parameters_are_refused(tmp_path, text, message):
     path = tmp_path / "params.json"

@@ -34,7 +34,7 @@ class Choice:
 
     def document(self) -> dict:
         """What `train --params` reads."""
-        return {"params": dict(self.params), "chosen_by": self.by}
+        return {"params": dict(self.params), "chosen_by": self.by, "start": fit.PARAMS}
 
 
 def run(options: Options, trials: int, resume: Path, progress: Progress) -> Choice:

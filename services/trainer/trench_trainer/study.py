@@ -175,12 +175,14 @@ def read_params(path: Path) -> Chosen:
     """Reads the parameters that `search` wrote."""
     try:
         doc = json.loads(path.read_text(encoding="utf-8"))
-        params, by = doc["params"], doc["chosen_by"]
+        params, by, start = doc["params"], doc["chosen_by"], doc["start"]
         unknown = sorted(set(params) - set(SEARCHED))
     except (OSError, ValueError, KeyError, TypeError) as err:
         raise TrainerError(f"{path}: holds no parameters as `search` writes them: {err!r}") from err
     if unknown:
         raise TrainerError(f"{path}: parameters that no search chooses: {', '.join(unknown)}")
+    if start != fit.PARAMS:
+        raise TrainerError(f"{path}: was chosen beside other start parameters than those of now; search anew")
     return Chosen(params, str(by))
 
 
