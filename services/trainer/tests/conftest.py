@@ -48,7 +48,8 @@ def lab_file(corpus: pa.Table, tmp_path_factory: pytest.TempPathFactory) -> Path
 @pytest.fixture(scope="session")
 def beacon_file(corpus: pa.Table, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Rows of emulated beacons."""
-    rows = synthetic.laboratory(corpus, "malicious", lab_kind=["tls13 c2", "doh tunnel"])
+    columns = {f"lab_{c}": ["check-in", "tasking"] for c in ("behaviour", "stack", "name", "certificate")}
+    rows = synthetic.laboratory(corpus, "malicious", **columns)
     return synthetic.write(rows, tmp_path_factory.mktemp("beacons") / "beacons.parquet")
 
 

@@ -25,10 +25,10 @@ def read_golden(path):
 
 
 def test_bundle_is_complete_and_matches_its_sums(trained):
-    assert sorted(p.name for p in trained.iterdir()) == sorted([*bundle.FILES, bundle.SUMS])
+    assert sorted(p.name for p in trained.iterdir()) == sorted([*bundle.FILES, *bundle.PICTURES, bundle.SUMS])
     lines = (trained / bundle.SUMS).read_text().splitlines()
     names = [line.split("  ")[1] for line in lines]
-    assert names == sorted(bundle.FILES)
+    assert names == sorted(bundle.FILES + bundle.PICTURES)
     for line in lines:
         want, name = line.split("  ")
         assert hashlib.sha256((trained / name).read_bytes()).hexdigest() == want
@@ -52,7 +52,7 @@ def test_same_rows_and_seed_give_the_same_bytes_in_any_order_on_any_number_of_th
     for name, jobs, file in (("one", 1, rows_file), ("two", 2, other_order)):
         options = pipeline.Options(file, tmp_path / name, **{**SMALL, "jobs": jobs})
         pipeline.run(options, Progress(quiet=True))
-    for name in (*bundle.FILES, bundle.SUMS):
+    for name in (*bundle.FILES, *bundle.PICTURES, bundle.SUMS):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
     other = pipeline.Options(rows_file, tmp_path / "three", seed=2, **SMALL)
     pipeline.run(other, Progress(quiet=True))
@@ -184,7 +184,7 @@ def test_card_is_a_function_of_the_evaluation(trained, capsys):
 
 
 def test_a_bundle_replaces_an_older_one_and_nothing_else(trained, tmp_path):
-    files = {name: (trained / name).read_text() for name in bundle.FILES}
+    files = {name: (trained / name).read_text() for name in bundle.FILES + bundle.PICTURES}
     out = tmp_path / "default"
     bundle.write(out, files)
     bundle.write(out, {**files, "card.md": "# new\n"})

@@ -6,7 +6,7 @@ import pytest
 import synthetic
 from conftest import SMALL
 
-from trench_trainer import compare, fit, model, pipeline
+from trench_trainer import compare, examine, fit, model, pipeline
 from trench_trainer.__main__ import run
 from trench_trainer.errors import TrainerError
 from trench_trainer.progress import Progress
@@ -57,6 +57,12 @@ def test_figures_are_those_of_the_frozen_thresholds(trained, later, tmp_path, ca
 def test_rows_that_were_trained_on_are_told(trained, rows_file, capsys):
     assert run(["eval", "--bundle", str(trained), "--features", str(rows_file), "--quiet"]) == 0
     assert "are of captures that the model was trained on**" in capsys.readouterr().out
+
+
+def test_a_bundle_that_does_not_say_what_it_was_trained_on(trained, rows):
+    frozen = model.load(trained)
+    del frozen.evaluation["data"]["capture_digests"]
+    assert examine.trained_on(frozen, rows) is None
 
 
 def test_rows_of_one_class_have_no_ranking(trained, later, tmp_path, capsys):

@@ -17,10 +17,10 @@ def test_what_is_flagged_is_told_by_every_column(trained):
     assert list(lab["by"]) == ["stack", "name", "server", "certificate", "session", "behaviour"]
     for values in (*lab["by"].values(), *beacons["by"].values()):
         assert sum(v["fpr_1e-2"]["flows"] for v in values.values()) == 40
-    assert list(beacons["by"]["kind"]) == ["doh tunnel", "tls13 c2"]
+    assert list(beacons["by"]["behaviour"]) == ["check-in", "tasking"]
     card = (trained / "card.md").read_text()
     assert "## Stack laboratory" in card
-    assert "| kind | tls13 c2 | 20 |" in card
+    assert "| behaviour | tasking | 20 |" in card
 
 
 def train(rows_file, tmp_path, data):

@@ -76,8 +76,9 @@ def run(a: Path, b: Path, features: Path | None, split: str, seed: int) -> Compa
         models, rows = (model.load(a), model.load(b)), selection.select(table.read(features), split=split).rows
         known = [examine.trained_on(m, rows) for m in models]
         note = f"{len(rows)} flows scored by both"
-        if any(known):
-            note += f"; A was trained on the captures of {known[0]} of them, B of {known[1]}: no test of either"
+        if any(k != 0 for k in known):
+            told = ["an unknown number" if k is None else str(k) for k in known]
+            note += f"; A was trained on the captures of {told[0]} of them, B of {told[1]}: no fair test"
         return Comparison(on_rows(*models, rows, seed), note)
     one, two = read_evaluation(a), read_evaluation(b)
     lines = [Line(title, _at(one, path), _at(two, path), more) for title, path, more in FIGURES]

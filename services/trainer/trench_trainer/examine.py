@@ -27,8 +27,10 @@ def run(bundle: Path, features: Path, split: str, seed: int, progress: Progress)
     return measure(frozen, picked, seed)
 
 
-def trained_on(frozen: model.Model, rows: table.Table) -> int:
-    """How many rows are of captures that the model was trained on."""
+def trained_on(frozen: model.Model, rows: table.Table) -> int | None:
+    """How many rows are of captures that the model was trained on; None where its bundle does not say."""
+    if "capture_digests" not in frozen.evaluation["data"]:
+        return None
     known = set(frozen.evaluation["data"]["capture_digests"])
     return sum(capture_digest(c) in known for c in rows.text["capture"])
 
@@ -75,7 +77,9 @@ def render(ev: dict) -> str:
         f"{d['malicious']} malicious ({d['families']} families) and {d['benign']} benign flows of {d['benign_sources']} sources. "
         f"{m['trees']} trees, profile `{m['profile']}`, at the thresholds frozen in the bundle.",
     ]
-    if ev["trained_on"]:
+    if ev["trained_on"] is None:
+        parts.append("The bundle does not say which captures it was trained on: whether this is a test is not known.")
+    elif ev["trained_on"]:
         parts.append(f"**{ev['trained_on']} of these flows are of captures that the model was trained on**: no test of anything.")
     if "fauc" in s:
         parts += ["## Ranking", markdown_table(RANKED, ranked(s["subsets"]))]

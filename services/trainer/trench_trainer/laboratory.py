@@ -28,7 +28,7 @@ class Kind:
 
 
 STACKS = Kind("--lab", "benign", ("lab_stack", "lab_name", "lab_server", "lab_certificate", "lab_session", "lab_behaviour"))
-BEACONS = Kind("--beacons", "malicious", ("lab_kind",))
+BEACONS = Kind("--beacons", "malicious", ("lab_behaviour", "lab_stack", "lab_name", "lab_certificate"))
 
 
 def read(path: Path, kind: Kind, training: Table) -> selection.Selection:
