@@ -90,6 +90,8 @@ def trial(study: Study, params: Mapping[str, object]) -> dict:
 
 def choose(results: Sequence[dict], seed: int) -> Choice:
     """The best trial where it beats trial 0 by more than noise, else trial 0."""
+    if len(results) == 1:
+        return Choice(0, {}, "no search: the start parameters as they are")
     at = max(range(len(results)), key=lambda i: (results[i]["fauc"], -i))
     best, start = results[at], results[0]
     gain = np.array(best["fauc_of_partitions"]) - np.array(start["fauc_of_partitions"])
