@@ -174,9 +174,9 @@ def render(study: Study, choice: search.Choice, results: dict, rules: dict, colu
         [
             "",
             f"{int(y.sum())} malicious and {int((~y).sum())} benign flows. Partitions: {o.partitions}, of {o.folds} grouped folds "
-            f"for ROC-AUC and recall of flows and of {len(study.left[0])} folds that leave families out for fauc and family recall; "
-            "sd over partitions. Flagged are background flows of infected hosts, with their own names and with others', at the "
-            "threshold for 1 in 100.",
+            f"for ROC-AUC and recall of flows and of {len(study.left[0])} folds that leave families out for fauc and family "
+            "recall; sd over partitions. Flagged are background flows of infected hosts, with their own names and with others', at "
+            "the threshold for 1 in 100.",
             "",
             table(HEAD, lines),
             "",
