@@ -57,7 +57,7 @@ def beacon_file(corpus: pa.Table, tmp_path_factory: pytest.TempPathFactory) -> P
 def trained(rows_file: Path, cisco_file: Path, lab_file: Path, beacon_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle with every part of the evaluation, one capture kept out."""
     out = tmp_path_factory.mktemp("bundle") / "default"
-    small = {**SMALL, "ablation_partitions": 1, "max_trees": 25}
+    small = {**SMALL, "ablation_partitions": 1, "max_trees": 50}
     exclude = ("malware/malware/lab/alpha-0-0.pcap",)
     given = {"joy": cisco_file, "lab": lab_file, "beacons": beacon_file}
     pipeline.run(pipeline.Options(rows_file, out, exclude=exclude, **given, **small), Progress(quiet=True))

@@ -74,9 +74,9 @@ def test_schema_names_the_models_columns_and_their_hash(trained):
 
 def test_default_profile_leaves_out_paths_captures_and_the_calendar(trained):
     names = {f["name"] for f in load(trained, "schema.json")["features"]}
-    assert not {n for n in names if n.startswith(("sq_", "dn_", "qu_"))}
+    assert not {n for n in names if n.startswith(("sq_", "dn_", "qu_", "ml_"))}
     assert not names & {"ch_pq_hybrid", "ch_ext_65037", "sh_ver", "ch_max_ver", "fl_end_class"}
-    assert {"ch_cs_c02b", "ct_self_signed", "sn_labels", "ml_0_0", "bd_entropy"} <= names
+    assert {"ch_cs_c02b", "ct_self_signed", "sn_labels", "hz_c_0", "bd_entropy"} <= names
 
 
 def test_model_is_plain_for_other_engines(trained):
@@ -159,7 +159,7 @@ def test_number_of_trees_is_the_least_within_tolerance_of_the_best_fauc(rows):
     trees, chosen_by, stages = pipeline.choose_trees(rows, np.ones(len(rows)), [flat], [rising])
     assert trees == 2 * fit.STEP
     assert "within 0.001 of the best" in chosen_by
-    assert [s["trees"] for s in stages] == [25, 50, 75, 100]
+    assert [s["trees"] for s in stages] == [50, 100, 150, 200]
     assert stages[1]["fauc"] == 1
 
 

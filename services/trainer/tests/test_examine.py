@@ -32,7 +32,7 @@ def poor(rows_file, tmp_path_factory):
     params.write_text(json.dumps({"params": {"num_leaves": 2, "learning_rate": 0.001}, "chosen_by": "malice", "start": fit.PARAMS}))
     out = params.parent / "bundle"
     exclude = ("malware/malware/lab/alpha-0-0.pcap",)
-    options = pipeline.Options(rows_file, out, params=params, exclude=exclude, **{**SMALL, "max_trees": 25})
+    options = pipeline.Options(rows_file, out, params=params, exclude=exclude, **{**SMALL, "max_trees": 50})
     pipeline.run(options, Progress(quiet=True))
     return out
 

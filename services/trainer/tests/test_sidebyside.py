@@ -12,7 +12,7 @@ def test_tables_go_between_the_marks_and_are_worked_out_once(rows_file, cisco_fi
     doc.write_text(f"before\n{sidebyside.BEGIN}\nyesterday\n{sidebyside.END}\nafter\n")
     argv = ["evaluate", "--features", str(rows_file), "--joy", str(cisco_file), "--trials", "1", "--work", str(tmp_path / "work")]
     argv += ["--out", str(tmp_path / "params.json"), "--document", str(doc), "--quiet", "--partitions", "1", "--folds", "3"]
-    argv += ["--family-folds", "3", "--max-trees", "25"]
+    argv += ["--family-folds", "3", "--max-trees", "50"]
     assert run(argv) == 0
     text = doc.read_text()
     assert text.startswith("before\n")

@@ -8,7 +8,7 @@ The way of a row through the package:
     weights    how much each flow counts
     folds      partitions that never share a capture group, and ones that leave whole families out
     study      the above together: what everything of a run is trained and measured on
-    fit        LightGBM on each fold, in threads, byte for byte repeatable, augmented in one place
+    fit        LightGBM on each fold, in threads, byte for byte repeatable, in one place
     rates      margins out of fold -> rates, rankings and curves with intervals; evaluate, probes, baselines, ablation use them
     decide     thresholds, and calibrate the probability, from the same margins
     laboratory rows that the finished model is put to and that are never trained on

@@ -47,6 +47,7 @@ def choices(study: Study) -> dict[frozenset[int], str]:
     for group in dict.fromkeys(profile.group_of(n) for n in study.names):
         variants[f"without {group}"] = base - {i for i, n in enumerate(names) if profile.group_of(n) == group}
     added = {
+        "with ml": having(("ml_",)),
         "with sq": having(("sq_",)),
         "with dn": having(("dn_",)),
         "with TLS versions": having(exact=profile.VERSION),

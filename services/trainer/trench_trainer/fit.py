@@ -12,15 +12,17 @@ from typing import TypeVar
 import lightgbm as lgb
 import numpy as np
 
+from trench_trainer import committee, views
 from trench_trainer.folds import Fold
+from trench_trainer.views import View
 
 PARAMS = {
     "objective": "binary",
     "boosting": "gbdt",
-    "num_leaves": 31,
+    "num_leaves": 15,
     "max_depth": 8,
     "learning_rate": 0.05,
-    "feature_fraction": 0.25,
+    "feature_fraction": 0.1,
     "bagging_fraction": 0.7,
     "bagging_freq": 1,
     "lambda_l2": 5.0,
@@ -32,24 +34,10 @@ PARAMS = {
     "verbosity": -1,
 }
 MAX_TREES = 600
-STEP = 25
+STEP = 50
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-# What a fit's training rows go through before LightGBM sees them: (x, y, w, names, seed) -> (x, y, w).
-Augment = Callable[[np.ndarray, np.ndarray, np.ndarray, Sequence[str], int], tuple[np.ndarray, np.ndarray, np.ndarray]]
-
-
-def unchanged(
-    x: np.ndarray,
-    y: np.ndarray,
-    w: np.ndarray,
-    names: Sequence[str],  # noqa: ARG001
-    seed: int,  # noqa: ARG001
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The augmentation that adds nothing."""
-    return x, y, w
 
 
 def params(seed: int, **changes: object) -> dict:
@@ -91,9 +79,10 @@ class Staged:
 
 @dataclass(frozen=True)
 class Bench:
-    """What all fits of a run share: rows, weights, columns, parallelism, augmentation and changed parameters.
+    """What all fits of a run share: rows, weights, columns, parallelism, views and changed parameters.
 
-    Every model of a run, on a fold or on all rows, is made by `fit`, so none can miss the augmentation.
+    Every model of a run, on a fold or on all rows, is made by `fit`, so none can miss its views. Without views it is one
+    model on the rows as they are.
     """
 
     x: np.ndarray
@@ -102,7 +91,7 @@ class Bench:
     names: tuple[str, ...]
     jobs: int
     tick: Callable[[], None]
-    augment: Augment = unchanged
+    views: tuple[View, ...] = ()
     changes: Mapping[str, object] = field(default_factory=dict)
     monotone: Mapping[str, int] = field(default_factory=dict)
 
@@ -116,11 +105,18 @@ class Bench:
     def fit(
         self, rows: np.ndarray | slice, seed: int, trees: int, *, columns: np.ndarray | None = None, **changes: object
     ) -> lgb.Booster:
-        """Trains on the rows at the given positions, augmented."""
+        """Trains on the rows at the given positions: a committee of the views, whose trees together are that many."""
         names = self.names if columns is None else [self.names[c] for c in columns]
         x = self.x[rows] if columns is None else self.x[rows][:, columns]
-        x, y, w = self.augment(x, self.y[rows], self.w[rows], names, seed)
-        return train(x, y, w, names, trees, self.settings(seed, names, **changes))
+        y, w, settings = self.y[rows], self.w[rows], self.settings(seed, names, **changes)
+        seen = [v for v in self.views if any(v.sees(n) for n in names)]
+        if not seen:
+            return train(x, y, w, names, trees, settings)
+        members = []
+        for view in seen:
+            mine = views.augment(views.hide(x, names, view), y, w, names, view, seed)
+            members.append(train(*mine, names, trees // len(seen), settings))
+        return committee.merge(members)
 
     def cross(
         self,

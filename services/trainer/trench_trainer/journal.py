@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from trench_trainer import fit, folds, weights
+from trench_trainer import committee, fit, folds, views, weights
 from trench_trainer.errors import TrainerError
 from trench_trainer.study import Study
 
@@ -52,10 +52,10 @@ class Journal:
 
 
 def key_of(study: Study, **more: object) -> str:
-    """Names everything that a result depends on: rows and vectors, folds, parameters, augmentation, and the code of both."""
+    """Names everything that a result depends on: rows and vectors, folds, parameters, views, and the code of all."""
     options, bench = study.options, study.bench
     digest = hashlib.sha256()
-    for source in sorted({Path(inspect.getfile(part)) for part in (fit, folds, weights, bench.augment)}):
+    for source in sorted({Path(inspect.getfile(part)) for part in (fit, folds, weights, views, committee)}):
         digest.update(source.read_bytes())
     text = study.rows.text
     for key in ("flow_id", "label", "family", "group", "capture", "source_repo"):
@@ -70,6 +70,7 @@ def key_of(study: Study, **more: object) -> str:
         "seed": options.seed,
         "max_trees": options.max_trees,
         "columns": list(bench.names),
+        "views": [v.name for v in bench.views],
         "params": bench.settings(options.seed, bench.names),
         **more,
     }

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trench_trainer import ablation, baselines, bundle, decide, evaluate, fit, metrics, probes, profile, search
+from trench_trainer import ablation, baselines, bundle, decide, evaluate, fit, metrics, probes, profile, search, views
 from trench_trainer.errors import TrainerError
 from trench_trainer.journal import Journal, key_of
 from trench_trainer.markdown import num, pct, table
@@ -68,6 +68,8 @@ def entries(study: Study) -> dict[str, Callable[[], dict]]:
         DEFAULT: default,
         "Trench, profile `robust`": chosen("robust"),
         "Trench, `default` with monotone columns": replace(default, monotone=profile.MONOTONE),
+        "Trench, `default`, transplants and one model": replace(default, views=views.VIEWS[:1]),
+        "Trench, `default`, rows as they are and one model": replace(default, views=()),
         "Trench, all columns": chosen("all"),
         "LightGBM on Joy's 649 columns, profile `cisco2016`": study.joy_bench(),
     }

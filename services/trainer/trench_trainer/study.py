@@ -8,13 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from trench_trainer import fit, folds, profile, selection, table
+from trench_trainer import fit, folds, profile, selection, table, views
 from trench_trainer.errors import TrainerError
 from trench_trainer.progress import Progress
 from trench_trainer.weights import flow_weights
 
-# The augmentation of every fit of a run; training rows alone go through it.
-AUGMENT: fit.Augment = fit.unchanged
 # What `search` draws from.
 SEARCHED: Mapping[str, Sequence[object]] = {
     "num_leaves": (7, 15, 31, 63),
@@ -151,7 +149,7 @@ def prepare(options: Options, progress: Progress) -> Study:
             names,
             options.jobs,
             progress.step,
-            augment=AUGMENT,
+            views=views.VIEWS,
             changes=chosen.params if chosen else {},
             monotone=profile.MONOTONE if options.monotone else {},
         )
