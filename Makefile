@@ -13,7 +13,7 @@ GOFLAGS_BUILD := -trimpath -ldflags "-s -w"
 include pkg/internal/tools/tools.mk
 include deploy/local/local.mk
 
-.PHONY: help build test unit race e2e trainer lint bench fuzz model lab conformance
+.PHONY: help build test unit race e2e trainer lint bench fuzz model evaluate lab conformance
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -66,6 +66,9 @@ model: $(VENV)/.installed build ## train the default bundle from the corpus into
 lab: ## as root: real TLS clients against real servers in namespaces into testdata/lab, and what the model flags of them
 	pkg/internal/lab/setup.sh .cache/lab
 	go run ./pkg/internal/lab -o testdata/lab -cache .cache/lab
+
+evaluate: $(VENV)/.installed build ## search hyper-parameters and fill the tables of docs/model.md (an hour or two; resumable)
+	PYTHON=$(VENV)/bin/python CORPUS=$(CORPUS) services/trainer/make-evaluate.sh
 
 $(VENV)/.installed: services/trainer/requirements-dev.lock
 	$(PYTHON) -m venv $(VENV)

@@ -217,3 +217,42 @@ def write(table: pa.Table, path: Path) -> Path:
     """Writes a table where a test can read it back."""
     pq.write_table(table, path, compression="zstd")
     return path
+
+
+def cisco(corpus: pa.Table, seed: int = 3) -> pa.Table:
+    """The same flows with some columns of schema cisco2016: no gaps, and suites wherever the ClientHello was seen."""
+    rng = np.random.default_rng(seed)
+    malicious = np.array(corpus["label"].to_pylist()) == "malicious"
+    seen = ~np.isnan(corpus["ch_len"].to_numpy())
+    chosen = ["c16_dport", "c16_pk_in", "c16_by_out", "c16_len_0_0", "c16_time_0_0", "c16_bd_000", "c16_cs_002f", "c16_cs_c02b"]
+    columns = [
+        {"name": n, "unit": "1", "group": "c16", "revision": 1, "digest": hashlib.sha256(n.encode()).hexdigest()} for n in chosen
+    ]
+    whole = hashlib.sha256("\n".join(c["digest"] for c in columns).encode()).hexdigest()
+    doc = {"schema": "cisco2016", "version": "synthetic", "hash": whole, "columns": columns}
+    keep = [c for c in corpus.column_names if c not in set(names())]
+    out = corpus.select(keep)
+    for i, name in enumerate(chosen):
+        values = rng.normal(0, 1, len(malicious)) + malicious * (i % 3)
+        if name.startswith("c16_cs_"):
+            values = np.where(seen, 1.0, 0.0)
+        out = out.append_column(name, pa.array(np.abs(values).astype(np.float32)))
+    return out.replace_schema_metadata({"trench.schema": json.dumps(doc)})
+
+
+def laboratory(corpus: pa.Table, label: str, **extra: list[str]) -> pa.Table:
+    """Rows as a laboratory writes them: flows and captures of their own, and columns that say what each flow was."""
+    n = min(40, corpus.num_rows)
+    out = corpus.slice(0, n)
+    changed = {
+        "flow_id": [hashlib.sha256(f"{label} lab {i}".encode()).hexdigest()[:32] for i in range(n)],
+        "capture": [f"lab/{label}.pcap"] * n,
+        "label": [label] * n,
+        "source_repo": [f"lab/{label}"] * n,
+        "split": ["lab"] * n,
+    }
+    for name, values in changed.items():
+        out = out.set_column(out.column_names.index(name), name, pa.array(values))
+    for name, values in extra.items():
+        out = out.append_column(name, pa.array([values[i % len(values)] for i in range(n)]))
+    return out.replace_schema_metadata(corpus.schema.metadata)

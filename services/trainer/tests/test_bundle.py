@@ -25,10 +25,10 @@ def read_golden(path):
 
 
 def test_bundle_is_complete_and_matches_its_sums(trained):
-    assert sorted(p.name for p in trained.iterdir()) == sorted([*bundle.FILES, bundle.SUMS])
+    assert sorted(p.name for p in trained.iterdir()) == sorted([*bundle.FILES, *bundle.PICTURES, bundle.SUMS])
     lines = (trained / bundle.SUMS).read_text().splitlines()
     names = [line.split("  ")[1] for line in lines]
-    assert names == sorted(bundle.FILES)
+    assert names == sorted(bundle.FILES + bundle.PICTURES)
     for line in lines:
         want, name = line.split("  ")
         assert hashlib.sha256((trained / name).read_bytes()).hexdigest() == want
@@ -52,7 +52,7 @@ def test_same_rows_and_seed_give_the_same_bytes_in_any_order_on_any_number_of_th
     for name, jobs, file in (("one", 1, rows_file), ("two", 2, other_order)):
         options = pipeline.Options(file, tmp_path / name, **{**SMALL, "jobs": jobs})
         pipeline.run(options, Progress(quiet=True))
-    for name in (*bundle.FILES, bundle.SUMS):
+    for name in (*bundle.FILES, *bundle.PICTURES, bundle.SUMS):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
     other = pipeline.Options(rows_file, tmp_path / "three", seed=2, **SMALL)
     pipeline.run(other, Progress(quiet=True))
@@ -74,9 +74,9 @@ def test_schema_names_the_models_columns_and_their_hash(trained):
 
 def test_default_profile_leaves_out_paths_captures_and_the_calendar(trained):
     names = {f["name"] for f in load(trained, "schema.json")["features"]}
-    assert not {n for n in names if n.startswith(("sq_", "dn_", "qu_"))}
+    assert not {n for n in names if n.startswith(("sq_", "dn_", "qu_", "ml_"))}
     assert not names & {"ch_pq_hybrid", "ch_ext_65037", "sh_ver", "ch_max_ver", "fl_end_class"}
-    assert {"ch_cs_c02b", "ct_self_signed", "sn_labels", "ml_0_0", "bd_entropy"} <= names
+    assert {"ch_cs_c02b", "ct_self_signed", "sn_labels", "hz_c_0", "bd_entropy"} <= names
 
 
 def test_model_is_plain_for_other_engines(trained):
@@ -128,9 +128,9 @@ def test_thresholds_and_calibration_have_their_keys(trained):
     assert high["name"] == "fpr_1e-3"
     assert low["margin"] <= high["margin"]
     assert low["n"] > 0
-    platt = load(trained, "calibration.json")
-    assert platt["method"] == "platt"
-    assert platt["a"] > 0
+    calibration = load(trained, "calibration.json")
+    assert calibration["method"] == load(trained, "eval.json")["calibration"]["method"]
+    assert calibration["a"] > 0 if calibration["method"] == "platt" else len(calibration["knots"]) > 1
 
 
 def test_evaluation_holds_every_part(trained):
@@ -159,7 +159,7 @@ def test_number_of_trees_is_the_least_within_tolerance_of_the_best_fauc(rows):
     trees, chosen_by, stages = pipeline.choose_trees(rows, np.ones(len(rows)), [flat], [rising])
     assert trees == 2 * fit.STEP
     assert "within 0.001 of the best" in chosen_by
-    assert [s["trees"] for s in stages] == [25, 50, 75, 100]
+    assert [s["trees"] for s in stages] == [50, 100, 150, 200]
     assert stages[1]["fauc"] == 1
 
 
@@ -184,7 +184,7 @@ def test_card_is_a_function_of_the_evaluation(trained, capsys):
 
 
 def test_a_bundle_replaces_an_older_one_and_nothing_else(trained, tmp_path):
-    files = {name: (trained / name).read_text() for name in bundle.FILES}
+    files = {name: (trained / name).read_text() for name in bundle.FILES + bundle.PICTURES}
     out = tmp_path / "default"
     bundle.write(out, files)
     bundle.write(out, {**files, "card.md": "# new\n"})

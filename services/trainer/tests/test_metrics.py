@@ -74,3 +74,14 @@ def test_calibration_figures_of_a_known_table():
     assert [b["flows"] for b in bins] == [2, 1, 1]
     assert metrics.ece(bins) == pytest.approx((2 * 0.05 + 0.45 + 0.05) / 4)
     assert metrics.brier(y, p, np.ones(4)) == pytest.approx((2 * 0.05**2 + 0.45**2 + 0.05**2) / 4)
+
+
+def test_curves_agree_with_the_single_figures(scored):
+    y, margin, w = scored
+    ranked = metrics.Ranking(y, margin)
+    grid = np.array([0.0, 0.003, 0.05, 0.2, 1.0])
+    assert ranked.roc(grid) == pytest.approx([ranked.recall_at(f) for f in grid])
+    assert ranked.roc(grid, w) == pytest.approx([ranked.recall_at(f, w) for f in grid])
+    flagged = margin >= np.sort(margin[y])[::-1][y.sum() // 2 - 1]
+    assert ranked.precision_at(np.array([0.5])) == pytest.approx([y[flagged].mean()])
+    assert ranked.precision_at(np.array([1.0])) == pytest.approx([y[margin >= margin[y].min()].mean()])

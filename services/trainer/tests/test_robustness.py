@@ -8,7 +8,7 @@ import synthetic
 from trench_trainer import decide, fit, folds, robustness, table
 from trench_trainer.errors import TrainerError
 
-TREES = 25
+TREES = 50
 
 
 @pytest.fixture(scope="module")

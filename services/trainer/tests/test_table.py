@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 import pytest
 import synthetic
 
-from trench_trainer import table
+from trench_trainer import selection, table
 from trench_trainer.errors import TrainerError
 
 
@@ -27,9 +27,9 @@ def edited(data: pa.Table, column: str, changes: dict[int, object]) -> pa.Table:
     return replace(data, column, pa.array(values, data[column].type))
 
 
-def selected(data: pa.Table, tmp_path: Path, exclude: tuple[str, ...] = ()) -> table.Selection:
+def selected(data: pa.Table, tmp_path: Path, exclude: tuple[str, ...] = ()) -> selection.Selection:
     """What is left of a table."""
-    return table.select(table.read(synthetic.write(data, tmp_path / "rows.parquet")), exclude)
+    return selection.select(table.read(synthetic.write(data, tmp_path / "rows.parquet")), exclude)
 
 
 def test_reads_vector_in_schema_order_and_keeps_gaps(corpus, rows):
@@ -65,7 +65,7 @@ def test_counts_what_is_left_out_once_and_with_its_reason(corpus, tmp_path):
         "label unknown": 1,
         "label none": 1,
         "no label": 1,
-        "not in the training split": 1,
+        "not in split train": 1,
         "protocol quic": 1,
         "protocol dtls": 1,
         "no ClientHello seen": 1,
@@ -96,16 +96,42 @@ def test_only_the_last_report_of_a_flow_is_trained_on(corpus, tmp_path):
     assert got.rows.part[got.rows.text["flow_id"] == flow].tolist() == [1]
 
 
-def test_duplicated_flows_are_dropped_and_counted(corpus, tmp_path):
-    got = selected(pa.concat_tables([corpus, corpus.slice(3, 2)]), tmp_path)
-    assert got.left_out == {"duplicated flow": 2}
-    assert len(got.rows) == len(corpus)
+def test_a_final_row_that_is_there_twice_is_refused(corpus, tmp_path):
+    with pytest.raises(
+        TrainerError, match=r"duplicated row: flow .* is twice among the last reports, in .*; was a capture read twice"
+    ):
+        selected(pa.concat_tables([corpus, corpus.slice(3, 2)]), tmp_path)
 
 
-def test_duplicated_flow_with_two_labels_is_an_error(corpus, tmp_path):
-    other = edited(corpus.slice(0, 1), "label", {0: "benign"})
-    with pytest.raises(TrainerError, match=r"is malicious in .* and benign in"):
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [("label", "benign", r"is malicious in .* and benign in"), ("group", "elsewhere", r"leaked group: flow .* is in groups")],
+)
+def test_a_flow_of_two_labels_or_groups_is_refused(corpus, tmp_path, column, value, message):
+    other = edited(corpus.slice(0, 1), column, {0: value})
+    with pytest.raises(TrainerError, match=message):
         selected(pa.concat_tables([corpus, other]), tmp_path)
+
+
+def test_a_capture_in_two_groups_is_refused(corpus, tmp_path):
+    got = selected(edited(corpus, "group", {0: "elsewhere"}), tmp_path)
+    with pytest.raises(TrainerError, match=r"leaked group: capture .* is in groups .* and "):
+        selection.require(got.rows, 3)
+
+
+def test_a_copied_capture_in_two_groups_is_refused(corpus, tmp_path):
+    name = corpus["capture"][0].as_py().rsplit("/", 1)[-1]
+    copy = edited(corpus.slice(0, 1), "flow_id", {0: "other"})
+    copy = edited(edited(copy, "group", {0: "elsewhere"}), "capture", {0: f"copies/{name}"})
+    got = selected(pa.concat_tables([corpus, copy]), tmp_path)
+    with pytest.raises(TrainerError, match=r"leaked group: .* hold the same vector under one file name"):
+        selection.require(got.rows, 3)
+
+
+def test_rows_of_the_laboratory_are_never_trained_on(corpus, tmp_path):
+    got = selected(edited(corpus, "source_repo", {0: "lab/curl"}), tmp_path)
+    with pytest.raises(TrainerError, match="1 rows of the stack laboratory"):
+        selection.require(got.rows, 3)
 
 
 def test_vectors_of_several_groups_are_counted(corpus, tmp_path):
@@ -126,7 +152,10 @@ def with_schema(data: pa.Table, change) -> pa.Table:
     [
         (lambda d: d.replace_schema_metadata({}), "no 'trench.schema'"),
         (lambda d: d.replace_schema_metadata({"trench.schema": "{"}), "cannot be read"),
-        (lambda d: with_schema(d, lambda s: s.update(schema="trench-v9")), "schema 'trench-v9'"),
+        (
+            lambda d: with_schema(d, lambda s: s.update(schema="trench-v9")),
+            "schema 'trench-v9', this trainer reads 'trench-v1' and",
+        ),
         (lambda d: with_schema(d, lambda s: s.update(hash="00")), "is not the hash over"),
         (lambda d: with_schema(d, lambda s: s.update(columns=[])), "lists no columns"),
         (lambda d: with_schema(d, lambda s: s["columns"].append(s["columns"][0])), "names a column twice"),
@@ -152,14 +181,15 @@ def test_a_file_that_is_not_parquet_is_refused(tmp_path):
 def test_one_class_only_is_refused(rows):
     for mask, absent in ((rows.malicious, "benign"), (~rows.malicious, "malicious")):
         with pytest.raises(TrainerError, match=f"one class only: no {absent} flow"):
-            table.require(rows.take(np.flatnonzero(mask)), 3)
+            selection.require(rows.take(np.flatnonzero(mask)), 3)
 
 
 def test_too_few_groups_are_refused(rows):
     with pytest.raises(TrainerError, match="too few groups: malicious flows come from 14 capture groups"):
-        table.require(rows, 15)
+        selection.require(rows, 15)
 
 
 def test_rows_without_a_group_are_refused(corpus, tmp_path):
+    got = selected(edited(corpus, "group", {0: "", 9: None}), tmp_path)
     with pytest.raises(TrainerError, match="2 labelled rows have no group"):
-        selected(edited(corpus, "group", {0: "", 9: None}), tmp_path)
+        selection.require(got.rows, 3)

@@ -1,17 +1,22 @@
-"""What the model must beat: rules of one fact, a JA3 list, and an l1 logistic regression on the same columns."""
+"""What the model must beat: rules of one fact, a JA3 list, and l1 logistic regressions on its columns and on Joy's."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 
+from trench_trainer import fit, metrics
+from trench_trainer.evaluate import left_out_families
 from trench_trainer.folds import Fold
+from trench_trainer.rates import at_fpr, number
 from trench_trainer.table import Table
 
 PRIOR = 1.0
 L1_STRENGTH = 0.1
+SAME_COLUMNS = "l1 logistic regression, same columns"
+JOY_COLUMNS = "l1 logistic regression, Joy's 649 columns"
 
 
 def rules(rows: Table) -> dict[str, np.ndarray]:
@@ -73,3 +78,46 @@ def logistic(x: np.ndarray, y: np.ndarray, w: np.ndarray, fold: Fold) -> np.ndar
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(z[fold.train], y[fold.train], sample_weight=w[fold.train])
     return model.decision_function(z[fold.test])
+
+
+def trivial(rows: Table, w: np.ndarray, grouped: Sequence[Sequence[Fold]], left: Sequence[Sequence[Fold]]) -> dict[str, dict]:
+    """The rules of one fact on the same folds as the model."""
+    y = rows.malicious.astype(np.float64)
+
+    def both(score: Callable[[Sequence[Fold]], np.ndarray]) -> dict:
+        return figures(rows, np.array([score(folds) for folds in grouped]), np.array([score(folds) for folds in left]))
+
+    out = {name: both(lambda _, s=score: s) for name, score in rules(rows).items()}
+    out |= {name: both(lambda folds, c=category: encode(c, y, w, folds)) for name, category in lookups(rows).items()}
+    out["JA3 block list"] = both(lambda folds: ja3_list(rows, folds))
+    return out
+
+
+def regression(rows: Table, bench: fit.Bench, grouped: Sequence[Sequence[Fold]], left: Sequence[Sequence[Fold]]) -> dict:
+    """The l1 logistic regression on the bench's columns, on the given partitions."""
+    # One after another: liblinear's random numbers are one stream of the process, which threads would share.
+    margins = []
+    for partitions in (grouped, left):
+        margins.append(np.full((len(partitions), len(bench.y)), np.nan))
+        for p, part in enumerate(partitions):
+            for fold in part:
+                margins[-1][p, fold.test] = logistic(bench.x, bench.y, bench.w, fold)
+                bench.tick()
+    return figures(rows, *margins)
+
+
+def figures(rows: Table, grouped: np.ndarray, left: np.ndarray) -> dict:
+    """What every entry of the comparison has: a ranking of known and of unknown families."""
+    y = rows.malicious
+    ranked = [metrics.Ranking(y, m) for m in grouped]
+    families = left_out_families(rows, left)
+    return {
+        "roc_auc": number(float(np.mean([r.auc() for r in ranked]))),
+        "pr_auc": number(float(np.mean([r.average_precision() for r in ranked]))),
+        at_fpr(1e-2): number(float(np.mean([r.recall_at(1e-2) for r in ranked]))),
+        at_fpr(1e-3): number(float(np.mean([r.recall_at(1e-3) for r in ranked]))),
+        "fauc": families["fauc"],
+        "fauc_of_partitions": families["fauc_of_partitions"],
+        "family_recall": families["recall_averaged_over_families"],
+        "family_auc": {name: e["auc"] for name, e in families["families"].items()},
+    }

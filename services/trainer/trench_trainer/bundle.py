@@ -21,6 +21,7 @@ FILES = (
     "card.md",
     "golden.tsv",
 )
+PICTURES = ("roc.svg", "reliability.svg", "families.svg", "scores.svg")
 MAX_BYTES = 3 << 20
 
 
@@ -46,8 +47,8 @@ def prepare(out: Path) -> None:
 def write(out: Path, files: dict[str, str]) -> int:
     """Writes all files beside out, then renames; returns the bundle's size in bytes."""
     prepare(out)
-    if sorted(files) != sorted(FILES):
-        raise TrainerError(f"a bundle holds {', '.join(FILES)}; got {', '.join(sorted(files))}")
+    if sorted(files) != sorted(FILES + PICTURES):
+        raise TrainerError(f"a bundle holds {', '.join(FILES + PICTURES)}; got {', '.join(sorted(files))}")
     data = {name: text.encode("utf-8") for name, text in files.items()}
     sums = "".join(f"{hashlib.sha256(data[name]).hexdigest()}  {name}\n" for name in sorted(data))
     data[SUMS] = sums.encode("ascii")

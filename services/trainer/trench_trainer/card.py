@@ -1,34 +1,10 @@
 """card.md: what eval.json says, for a reader; a function of eval.json and nothing else."""
 
 from collections import Counter
-from collections.abc import Sequence
 
-from trench_trainer import robustness
-
-
-def _pct(v: float | None) -> str:
-    return "n/a" if v is None else f"{100 * v:.3g} %"
-
-
-def _num(v: float | None, digits: int = 4) -> str:
-    return "n/a" if v is None else f"{v:.{digits}f}"
-
-
-def _range(pair: Sequence[float | None], form=_num) -> str:
-    return f"{form(pair[0])} to {form(pair[1])}"
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A Markdown table."""
-    out = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    out += ["| " + " | ".join(str(c) for c in row) + " |" for row in rows]
-    return "\n".join(out)
-
-
-def _rate(entry: dict) -> str:
-    if entry["rate"] is None:
-        return "no flows"
-    return f"{_pct(entry['rate'])} ({_range(entry['interval'], _pct)})"
+from trench_trainer import caveats, robustness
+from trench_trainer.baselines import JOY_COLUMNS
+from trench_trainer.markdown import num, pct, rate, span, table
 
 
 def render(ev: dict) -> str:
@@ -40,11 +16,12 @@ def render(ev: dict) -> str:
         _families(ev),
         _rules(ev),
         _thresholds(ev),
-        _benign(ev),
-        _shortcuts(ev),
-        "\n".join(robustness.card(ev["robustness"])),
-        _columns(ev),
-        _calibration(ev),
+        caveats.benign(ev),
+        *caveats.laboratories(ev),
+        caveats.shortcuts(ev),
+        *(["\n".join(robustness.card(ev["robustness"]))] if "robustness" in ev else []),
+        caveats.columns(ev),
+        caveats.calibration(ev),
         _limits(ev),
     ]
     return "\n\n".join(parts) + "\n"
@@ -59,11 +36,18 @@ def _head(ev: dict) -> str:
             "Gradient-boosted trees over what stays visible of an encrypted flow. The score says how much a TLS flow resembles "
             "the malicious flows of the training corpus rather than its benign ones; it does not say that a host is infected.",
             "",
+            *(
+                [f"- a committee of {len(m['views'])} models, which see {' and '.join(m['views'])}, its margin their mean"]
+                if m.get("views")
+                else []
+            ),
             f"- {m['trees']} trees of at most {m['params']['num_leaves']} leaves over {m['features']} of the {m['vector']} columns "
             f"of {schema['schema']}, profile `{m['profile']}`, seed {m['seed']}",
             f"- column hash {schema['hash'][:16]}, extractor {schema['extractor_version']}",
             f"- number of trees: {m['trees_chosen_by']}",
             f"- parameters: {', '.join(f'{k} {v}' for k, v in sorted(m['params'].items()))}",
+            *([f"- parameters chosen by {m['params_chosen_by']}"] if "params_chosen_by" in m else []),
+            *([f"- monotone: {', '.join(f'{k} {v:+d}' for k, v in m['monotone'].items())}"] if "monotone" in m else []),
         ]
     )
 
@@ -88,8 +72,8 @@ def _data(ev: dict) -> str:
         rows = []
         for name in d["excluded_captures"]:
             for label, entry in ev["held_out"].get(name, {}).items():
-                for threshold, rate in entry.items():
-                    rows.append((name, label, rate["flows"], threshold, _rate(rate)))
+                for threshold, reached in entry.items():
+                    rows.append((name, label, reached["flows"], threshold, rate(reached)))
         lines.append(table(("capture", "label", "flows", "threshold", "reach it"), rows))
         lines += ["", "Other captures of the same group are in training: this is no test of an unknown family."]
     return "\n".join(lines)
@@ -98,18 +82,7 @@ def _data(ev: dict) -> str:
 def _ranking(ev: dict) -> str:
     rows = []
     for kind, title in (("grouped", "grouped"), ("left_out", "family left out")):
-        for name, r in ev[kind]["subsets"].items():
-            if "roc_auc" not in r:
-                continue
-            cells: list[object] = [title, name.replace("_", " "), r["malicious"], r["benign"]]
-            for key in ("roc_auc", "pr_auc", "recall_at_1e-2", "recall_at_1e-3"):
-                v = r[key]
-                if v["value"] is None:
-                    cells.append("not certifiable")
-                else:
-                    form = _pct if key.startswith("recall") else _num
-                    cells.append(f"{form(v['value'])} ({_range(v['by_capture'], form)})")
-            rows.append(cells)
+        rows += [(title, *row) for row in ranked(ev[kind]["subsets"])]
     n = ev["evaluation"]
     return "\n".join(
         [
@@ -122,15 +95,35 @@ def _ranking(ev: dict) -> str:
             "narrower than the truth because flows of one capture resemble each other.",
             "",
             table(
-                ("folds", "flows", "malicious", "benign", "ROC-AUC", "PR-AUC", "recall at FPR 1e-2", "recall at FPR 1e-3"),
+                ("folds", *RANKED),
                 rows,
             ),
+            "",
+            "![recall at low false-positive rates](roc.svg)",
             "",
             "Per-flow figures are those of the largest families: the next table weighs families alike. Columns, parameters and the "
             "number of trees were chosen by fauc on folds of this corpus, so every figure here is a little better than on captures "
             "that no choice has seen.",
         ]
     )
+
+
+RANKED = ("flows", "malicious", "benign", "ROC-AUC", "PR-AUC", "recall at FPR 1e-2", "recall at FPR 1e-3")
+
+
+def ranked(subsets: dict) -> list[list[object]]:
+    """The rows of a table of rankings by subset."""
+    out = []
+    for name, r in subsets.items():
+        if "roc_auc" not in r:
+            continue
+        cells: list[object] = [name.replace("_", " "), r["malicious"], r["benign"]]
+        for key in ("roc_auc", "pr_auc", "recall_at_1e-2", "recall_at_1e-3"):
+            v = r[key]
+            form = pct if key.startswith("recall") else num
+            cells.append("not certifiable" if v["value"] is None else f"{form(v['value'])} ({span(v['by_capture'], form)})")
+        out.append(cells)
+    return out
 
 
 def _families(ev: dict) -> str:
@@ -143,10 +136,10 @@ def _families(ev: dict) -> str:
                 name,
                 f["flows"],
                 f["groups"],
-                _num(f["auc"]),
-                f"{_pct(f['recall_at_1e-2']['value'])} ({_range(f['recall_at_1e-2']['interval'], _pct)})",
-                _rate(k["fpr_1e-2"]),
-                _rate(k["fpr_1e-3"]),
+                num(f["auc"]),
+                f"{pct(f['recall_at_1e-2']['value'])} ({span(f['recall_at_1e-2']['interval'], pct)})",
+                rate(k["fpr_1e-2"]),
+                rate(k["fpr_1e-3"]),
             )
         )
     avg = left["recall_averaged_over_families"]
@@ -156,9 +149,11 @@ def _families(ev: dict) -> str:
             "## Families",
             "",
             f"fauc, the mean over families of a family's AUC against all benign flows with that family left out of training: "
-            f"**{left['fauc']:.4f}** (partitions {', '.join(_num(v) for v in left['fauc_of_partitions'])}{sd}). Recall "
-            f"averaged over left-out families: {_pct(avg['recall_at_1e-2'])} at FPR 1e-2, {_pct(avg['recall_at_1e-3'])} at "
+            f"**{left['fauc']:.4f}** (partitions {', '.join(num(v) for v in left['fauc_of_partitions'])}{sd}). Recall "
+            f"averaged over left-out families: {pct(avg['recall_at_1e-2'])} at FPR 1e-2, {pct(avg['recall_at_1e-3'])} at "
             "FPR 1e-3. Families of one to three flows say next to nothing by themselves.",
+            "",
+            "![recall by family](families.svg)",
             "",
             table(
                 (
@@ -178,18 +173,17 @@ def _families(ev: dict) -> str:
 
 def _rules(ev: dict) -> str:
     rows = [
-        (name, _num(b["roc_auc"]), _num(b["pr_auc"]), _pct(b["recall_at_1e-2"]), _num(b["fauc"]))
-        for name, b in ev["baselines"].items()
+        (name, num(b["roc_auc"]), num(b["pr_auc"]), pct(b["recall_at_1e-2"]), num(b["fauc"])) for name, b in ev["baselines"].items()
     ]
     g = ev["grouped"]["subsets"]["all"]
     rows.insert(
         0,
         (
             "**this model**",
-            _num(g["roc_auc"]["value"]),
-            _num(g["pr_auc"]["value"]),
-            _pct(g["recall_at_1e-2"]["value"]),
-            _num(ev["left_out"]["families"]["fauc"]),
+            num(g["roc_auc"]["value"]),
+            num(g["pr_auc"]["value"]),
+            pct(g["recall_at_1e-2"]["value"]),
+            num(ev["left_out"]["families"]["fauc"]),
         ),
     )
     return "\n".join(
@@ -197,7 +191,7 @@ def _rules(ev: dict) -> str:
             "## Beside trivial rules",
             "",
             "Same rows, same folds. Where a rule of one fact comes near, the corpus is easy, not the model good. The l1 logistic "
-            "regression uses the model's own columns; it is not Joy's 649-column vector.",
+            "regressions saw one partition." + ("" if JOY_COLUMNS in ev["baselines"] else " Joy's 649 columns were not given."),
             "",
             table(("", "ROC-AUC", "PR-AUC", "recall at FPR 1e-2", "fauc"), rows),
         ]
@@ -206,13 +200,13 @@ def _rules(ev: dict) -> str:
 
 def _thresholds(ev: dict) -> str:
     rows = [
-        (t["name"], t["verdict"], f"{t['target']:g}", f"{t['margin']:.4f}", _num(t["probability"], 3), t["n"],
+        (t["name"], t["verdict"], f"{t['target']:g}", f"{t['margin']:.4f}", num(t["probability"], 3), t["n"],
          t["false_positives"], f"{t['certified']:.2g}")
         for t in ev["thresholds"]
     ]  # fmt: skip
     notes = [f"`{t['name']}`: {t['note']}." for t in ev["thresholds"] if t.get("note")]
     worth = [
-        (p["threshold"], f"{p['base_rate']:g}", f"{p['fpr']:.2g} ({p['fpr_is']})", _pct(p["precision"]),
+        (p["threshold"], f"{p['base_rate']:g}", f"{p['fpr']:.2g} ({p['fpr_is']})", pct(p["precision"]),
          f"{p['false_alarms_a_day']:,}")
         for p in ev["precision"]
     ]  # fmt: skip
@@ -231,117 +225,6 @@ def _thresholds(ev: dict) -> str:
             "Precision with the grouped recall of this corpus, and false alarms in 10 million flows a day:",
             "",
             table(("threshold", "base rate", "FPR", "precision", "false alarms a day"), worth),
-        ]
-    )
-
-
-def _benign(ev: dict) -> str:
-    b = ev["grouped"]["benign"]
-    rows = [("all benign", b["all"]["fpr_1e-2"]["flows"], _rate(b["all"]["fpr_1e-2"]), _rate(b["all"]["fpr_1e-3"]))]
-    for kind in ("kinds", "eras", "sources"):
-        rows += [(name, e["fpr_1e-2"]["flows"], _rate(e["fpr_1e-2"]), _rate(e["fpr_1e-3"])) for name, e in b[kind].items()]
-    lines = [
-        "## False positives by benign source",
-        "",
-        "The source's own group out of training; Clopper-Pearson intervals in brackets. Every flow counts here, so a capture of "
-        'many flagged flows lifts "all benign" above the target that was set with at most five flows a capture.',
-        "",
-        table(("source", "flows", "flagged at `fpr_1e-2`", "flagged at `fpr_1e-3`"), rows),
-    ]
-    cut = ev["cut_at_active_timeout"]
-    if cut["rows"]:
-        lines += [
-            "",
-            f"Earlier reports of long flows, cut at the active time-out ({cut['rows']} rows): malicious "
-            f"{_rate(cut['malicious']['fpr_1e-2'])}, benign {_rate(cut['benign']['fpr_1e-2'])} reach `fpr_1e-2`.",
-        ]
-    else:
-        lines += ["", "The table holds no earlier reports of long flows, so rows cut at the active time-out could not be tested."]
-    return "\n".join(lines)
-
-
-def _shortcuts(ev: dict) -> str:
-    s, pairs = ev["name_swap"], ev["benign_pairs"]
-    lines = [
-        "## Known shortcuts",
-        "",
-        "What such a model learns is in part a client library that malware uses together with a name that is absent or short. "
-        "Benign library clients on bare domains are rare in the corpus, so the true false-positive rate is higher than any "
-        "figure here.",
-        "",
-    ]
-    if "fpr_1e-2" in s:
-        lines += [
-            f"*Name swap*: {s['background_flows']} background flows of infected hosts, each given the name columns of "
-            f"{s['names_a_flow']} ordinary visits to names of two labels. Flagged at `fpr_1e-2`: "
-            f"{_rate(s['fpr_1e-2']['own_name'])} with their own name, **{_rate(s['fpr_1e-2']['swapped'])}** with the other; at "
-            f"`fpr_1e-3` {_rate(s['fpr_1e-3']['own_name'])} and {_rate(s['fpr_1e-3']['swapped'])}. The goal is at most 5 %.",
-        ]
-    else:
-        lines += ["*Name swap*: the corpus held no background flows or no donors."]
-    if pairs["pairs"]:
-        lines += [
-            "",
-            f"*Benign against benign*: the same learner tells two benign sources apart with a mean AUC of "
-            f"**{_num(pairs['mean_auc'])}**, halves split by capture; malicious against benign, grouped, is "
-            f"{_num(ev['grouped']['subsets']['all']['roc_auc']['value'])}. Where the two are close, a high AUC says no more than "
-            "that captures differ.",
-            "",
-            table(("sources", "AUC"), [(" / ".join(p["sources"]), _num(p["auc"])) for p in pairs["pairs"]]),
-        ]
-    lines += [
-        "",
-        "Columns that separate best alone (a gap counts as a value), not out of fold:",
-        "",
-        table(
-            ("feature", "AUC", "not observed"),
-            [(f"`{f['feature']}`", _num(f["auc"]), _pct(f["nan"])) for f in ev["single_features"]],
-        ),
-    ]
-    return "\n".join(lines)
-
-
-def _columns(ev: dict) -> str:
-    a = ev["ablation"]
-    rows = [
-        (v["variant"], v["columns"], _num(v["fauc"]), f"{v['fauc_change']:+.4f}", _num(v["roc_auc"]), _pct(v["recall"]))
-        for v in a["variants"]
-    ]
-    return "\n".join(
-        [
-            "## Columns: what leaving out and adding does",
-            "",
-            f"Retrained with each choice of columns, families left out, {a['partitions']} partitions with {a['trees']} trees. "
-            "Gaps of fauc under about .01 are noise.",
-            "",
-            table(
-                ("columns", "n", "fauc", "change", "ROC-AUC, families left out", "recall at FPR 1e-2 averaged over families"),
-                rows,
-            ),
-            "",
-            "Left out of the profile: the packet sequence `sq` (its first gap is the path's round trip), `dn` (says how a capture "
-            "was made), `qu` (QUIC is not trained on yet), TLS versions and what came with TLS 1.3 (a calendar: malicious "
-            "captures are older), and how a flow's capture ended (`fl_end_class`, `fl_retrans_ratio`).",
-        ]
-    )
-
-
-def _calibration(ev: dict) -> str:
-    c = ev["calibration"]
-    rows = [
-        (f"{b['from']:.1f} to {b['to']:.1f}", b["flows"], _num(b["predicted"], 3), _num(b["observed"], 3))
-        for b in c["per_flow"]["bins"]
-    ]
-    return "\n".join(
-        [
-            "## Calibration",
-            "",
-            f"Platt's sigmoid on out-of-fold margins, fitted {c['fitted']}. Per flow: Brier {_num(c['per_flow']['brier'])}, ECE "
-            f"{_num(c['per_flow']['ece'])}; with the weights of training: Brier {_num(c['as_weighed']['brier'])}, ECE "
-            f"{_num(c['as_weighed']['ece'])}. The probability is that of a corpus in which "
-            f"{_pct(ev['data']['malicious'] / ev['data']['rows'])} of the flows are malicious: on real traffic read it as a rank.",
-            "",
-            table(("probability", "flows (all partitions)", "predicted", "observed"), rows),
         ]
     )
 

@@ -1,6 +1,6 @@
-"""From out-of-fold margins to a probability and to verdicts.
+"""From out-of-fold margins to verdicts.
 
-Thresholds. The margin of `fpr_t` is the lowest at which at most a share t of the benign flows is flagged, out of fold. One
+The margin of `fpr_t` is the lowest at which at most a share t of the benign flows is flagged, out of fold. One
 noisy capture must not set it: a capture of n benign flows counts as min(n, 5) flows, each weighing min(1, 5/n). `certified`
 is the exact one-sided 95 % upper bound of the false-positive rate that so many flows allow; it is never below 3/n.
 """
@@ -14,48 +14,6 @@ from trench_trainer import metrics
 
 FLOWS_PER_CAPTURE = 5
 TARGETS = (("fpr_1e-2", "suspicious", 1e-2), ("fpr_1e-3", "malicious", 1e-3))
-
-
-@dataclass(frozen=True)
-class Platt:
-    """p = 1/(1+exp(-(a*margin+b)))."""
-
-    a: float
-    b: float
-
-    def probability(self, margin: np.ndarray) -> np.ndarray:
-        """Calibrated probabilities."""
-        return 1 / (1 + np.exp(-np.clip(self.a * margin + self.b, -500, 500)))
-
-    def document(self) -> dict:
-        """The content of calibration.json."""
-        return {"method": "platt", "a": self.a, "b": self.b}
-
-
-def fit_platt(y: np.ndarray, margin: np.ndarray, w: np.ndarray) -> Platt:
-    """Maximum likelihood by Newton's method, with Platt's smoothed targets so that a separable table stays finite."""
-    y = y.astype(np.float64)
-    positive, negative = (w * y).sum(), (w * (1 - y)).sum()
-    target = np.where(y == 1, (positive + 1) / (positive + 2), 1 / (negative + 2))
-    a, b = 1.0, 0.0
-    design = np.column_stack([margin, np.ones_like(margin)])
-
-    def loss(a: float, b: float) -> float:
-        z = a * margin + b
-        return float((w * (np.logaddexp(0, z) - target * z)).sum())
-
-    for _ in range(100):
-        p = 1 / (1 + np.exp(-np.clip(a * margin + b, -500, 500)))
-        gradient = design.T @ (w * (p - target))
-        hessian = design.T @ (design * (w * p * (1 - p))[:, None]) + 1e-9 * np.eye(2)
-        step = np.linalg.solve(hessian, gradient)
-        scale, here = 1.0, loss(a, b)
-        while loss(a - scale * step[0], b - scale * step[1]) > here and scale > 1e-6:
-            scale /= 2
-        a, b = a - scale * step[0], b - scale * step[1]
-        if np.abs(scale * step).max() < 1e-10:
-            break
-    return Platt(float(a), float(b))
 
 
 @dataclass(frozen=True)

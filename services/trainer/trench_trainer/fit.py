@@ -4,23 +4,25 @@ Every booster runs on one thread and several boosters at once: on tables of this
 threads on one booster, and the result cannot depend on the number of cores.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import lightgbm as lgb
 import numpy as np
 
+from trench_trainer import committee, views
 from trench_trainer.folds import Fold
+from trench_trainer.views import View
 
 PARAMS = {
     "objective": "binary",
     "boosting": "gbdt",
-    "num_leaves": 31,
+    "num_leaves": 15,
     "max_depth": 8,
     "learning_rate": 0.05,
-    "feature_fraction": 0.25,
+    "feature_fraction": 0.1,
     "bagging_fraction": 0.7,
     "bagging_freq": 1,
     "lambda_l2": 5.0,
@@ -32,7 +34,7 @@ PARAMS = {
     "verbosity": -1,
 }
 MAX_TREES = 600
-STEP = 25
+STEP = 50
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -47,6 +49,13 @@ def train(x: np.ndarray, y: np.ndarray, w: np.ndarray, names: Sequence[str], tre
     """Trains one booster on float64 rows."""
     data = lgb.Dataset(x, label=y, weight=w, feature_name=list(names), params=settings, categorical_feature=[])
     return lgb.train(settings, data, num_boost_round=trees)
+
+
+def raw(booster: lgb.Booster, x: np.ndarray, trees: int | None = None, start: int = 0) -> np.ndarray:
+    """Margins of rows after the given trees; none for no rows."""
+    if not len(x):
+        return np.empty(0)
+    return booster.predict(x, raw_score=True, start_iteration=start, num_iteration=trees, num_threads=1)
 
 
 def parallel(work: Callable[[T], R], items: Sequence[T], jobs: int) -> list[R]:
@@ -70,7 +79,11 @@ class Staged:
 
 @dataclass(frozen=True)
 class Bench:
-    """What all fits of a run share: rows, weights, columns, parallelism."""
+    """What all fits of a run share: rows, weights, columns, parallelism, views and changed parameters.
+
+    Every model of a run, on a fold or on all rows, is made by `fit`, so none can miss its views. Without views it is one
+    model on the rows as they are.
+    """
 
     x: np.ndarray
     y: np.ndarray
@@ -78,6 +91,32 @@ class Bench:
     names: tuple[str, ...]
     jobs: int
     tick: Callable[[], None]
+    views: tuple[View, ...] = ()
+    changes: Mapping[str, object] = field(default_factory=dict)
+    monotone: Mapping[str, int] = field(default_factory=dict)
+
+    def settings(self, seed: int, names: Sequence[str], **changes: object) -> dict:
+        """The parameters of one fit on the named columns."""
+        out = params(seed, **{**self.changes, **changes})
+        if self.monotone:
+            out["monotone_constraints"] = [self.monotone.get(n, 0) for n in names]
+        return out
+
+    def fit(
+        self, rows: np.ndarray | slice, seed: int, trees: int, *, columns: np.ndarray | None = None, **changes: object
+    ) -> lgb.Booster:
+        """Trains on the rows at the given positions: a committee of the views, whose trees together are that many."""
+        names = self.names if columns is None else [self.names[c] for c in columns]
+        x = self.x[rows] if columns is None else self.x[rows][:, columns]
+        y, w, settings = self.y[rows], self.w[rows], self.settings(seed, names, **changes)
+        seen = [v for v in self.views if any(v.sees(n) for n in names)]
+        if not seen:
+            return train(x, y, w, names, trees, settings)
+        members = []
+        for view in seen:
+            mine = views.augment(views.hide(x, names, view), y, w, names, view, seed)
+            members.append(train(*mine, names, trees // len(seen), settings))
+        return committee.merge(members)
 
     def cross(
         self,
@@ -90,26 +129,21 @@ class Bench:
         **changes: object,
     ) -> list[Staged]:
         """Cross-validates over each partition with its seed; `columns` are positions in x."""
-        columns = np.arange(self.x.shape[1]) if columns is None else columns
-        x = self.x[:, columns]
-        names = [self.names[c] for c in columns]
+        x = self.x if columns is None else self.x[:, columns]
         stages = trees // STEP
         tasks = [(p, f) for p, folds in enumerate(partitions) for f in range(len(folds))]
 
-        def one(task: tuple[int, int]) -> tuple[np.ndarray, lgb.Booster]:
+        def one(task: tuple[int, int]) -> tuple[np.ndarray, lgb.Booster | None]:
             p, f = task
             fold = partitions[p][f]
-            settings = params(seeds[p], **changes)
-            booster = train(x[fold.train], self.y[fold.train], self.w[fold.train], names, trees, settings)
+            booster = self.fit(fold.train, seeds[p], trees, columns=columns, **changes)
             total = np.zeros(len(fold.test))
             out = np.empty((stages, len(fold.test)))
             for s in range(stages):
-                total = total + booster.predict(
-                    x[fold.test], raw_score=True, start_iteration=s * STEP, num_iteration=STEP, num_threads=1
-                )
+                total = total + raw(booster, x[fold.test], STEP, s * STEP)
                 out[s] = total
             self.tick()
-            return out, booster
+            return out, booster if keep else None
 
         done = parallel(one, tasks, self.jobs)
         result = []

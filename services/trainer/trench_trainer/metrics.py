@@ -1,7 +1,5 @@
 """Figures over margins, each with sample weights, so that a bootstrap by capture is a change of weights."""
 
-from collections.abc import Callable
-
 import numpy as np
 from scipy.stats import beta
 
@@ -50,6 +48,22 @@ class Ranking:
         ok = fp <= fpr * fp[-1] * (1 + 1e-12)
         return float(tp[ok][-1] / tp[-1]) if ok.any() else 0.0
 
+    def roc(self, fprs: np.ndarray, w: np.ndarray | None = None) -> np.ndarray:
+        """The highest recall at each false-positive rate."""
+        tp, fp = self.curve(w)
+        if tp[-1] <= 0 or fp[-1] <= 0:
+            return np.full(len(fprs), np.nan)
+        at = np.searchsorted(fp, fprs * fp[-1] * (1 + 1e-12), side="right")
+        return np.append(0, tp / tp[-1])[at]
+
+    def precision_at(self, recalls: np.ndarray, w: np.ndarray | None = None) -> np.ndarray:
+        """The precision where each recall is first reached."""
+        tp, fp = self.curve(w)
+        if tp[-1] <= 0:
+            return np.full(len(recalls), np.nan)
+        at = np.minimum(np.searchsorted(tp, recalls * tp[-1] * (1 - 1e-12)), len(tp) - 1)
+        return tp[at] / (tp[at] + fp[at])
+
 
 def auc(y: np.ndarray, margin: np.ndarray) -> float:
     """Area under the ROC curve."""
@@ -79,16 +93,6 @@ def by_capture(captures: np.ndarray, rounds: int, seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
     drawn = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=rounds)
     return drawn[:, inverse].astype(np.float64)
-
-
-def interval(figure: Callable[[np.ndarray], float], weights: np.ndarray) -> tuple[float, float]:
-    """The middle 95 % of a figure over bootstrap weights."""
-    values = np.array([figure(w) for w in weights])
-    values = values[~np.isnan(values)]
-    if not len(values):
-        return float("nan"), float("nan")
-    low, high = np.quantile(values, [0.025, 0.975])
-    return float(low), float(high)
 
 
 def reliability(y: np.ndarray, p: np.ndarray, w: np.ndarray, bins: int = 10) -> list[dict]:

@@ -7,79 +7,42 @@ from pathlib import Path
 import lightgbm as lgb
 import numpy as np
 
-from trench_trainer import bundle, card, decide, evaluate, fit, folds, golden, metrics, profile, reference, robustness, table
-from trench_trainer.errors import TrainerError
+from trench_trainer import (
+    ablation,
+    baselines,
+    bundle,
+    calibrate,
+    card,
+    decide,
+    evaluate,
+    fit,
+    golden,
+    laboratory,
+    metrics,
+    model,
+    pictures,
+    probes,
+    profile,
+    rates,
+    reference,
+    robustness,
+    table,
+)
 from trench_trainer.progress import Progress
-from trench_trainer.weights import flow_weights
+from trench_trainer.rates import number
+from trench_trainer.selection import Selection
+from trench_trainer.study import Options, Study, describe_data, prepare
 
 # Less than a tenth of the seed noise of fauc.
 TOLERANCE = 0.001
 
 
 @dataclass(frozen=True)
-class Options:
-    """What a training run can be told."""
+class Laboratories:
+    """Rows that the finished model is put to, where given."""
 
-    features: Path
-    out: Path
-    name: str = "default"
-    profile: str = "default"
-    seed: int = 1
-    exclude: tuple[str, ...] = ()
-    perturbed: tuple[tuple[str, Path], ...] = ()
-    folds: int = 5
-    family_folds: int = 6
-    partitions: int = 3
-    ablation_partitions: int = 2
-    max_trees: int = fit.MAX_TREES
-    jobs: int = 2
-
-    def validate(self) -> None:
-        """Raises TrainerError naming every fault."""
-        faults = []
-        if self.folds < 2:
-            faults.append(f"--folds: {self.folds} is below 2")
-        if self.family_folds < 2:
-            faults.append(f"--family-folds: {self.family_folds} is below 2")
-        if self.partitions < 1:
-            faults.append(f"--partitions: {self.partitions} is below 1")
-        if not 0 <= self.ablation_partitions <= self.partitions:
-            faults.append(f"--ablation-partitions: {self.ablation_partitions} is not within 0 and --partitions")
-        if self.max_trees < fit.STEP or self.max_trees % fit.STEP:
-            faults.append(f"--max-trees: {self.max_trees} is not a multiple of {fit.STEP}")
-        if self.jobs < 1:
-            faults.append(f"--jobs: {self.jobs} is below 1")
-        if not 0 <= self.seed < 2**31 - 1000:
-            faults.append(f"--seed: {self.seed} is not within 0 and {2**31 - 1001}")
-        if not self.name:
-            faults.append("--name: must not be empty")
-        if faults:
-            raise TrainerError("; ".join(faults))
-
-
-@dataclass(frozen=True)
-class Study:
-    """The rows of a run, the chosen columns, and the folds on which everything is measured."""
-
-    options: Options
-    progress: Progress
-    selection: table.Selection
-    columns: list[int]
-    everything: fit.Bench
-    bench: fit.Bench
-    seeds: list[int]
-    grouped: list[list[folds.Fold]]
-    left: list[list[folds.Fold]]
-
-    @property
-    def rows(self) -> table.Table:
-        """What is trained on."""
-        return self.selection.rows
-
-    @property
-    def names(self) -> list[str]:
-        """The model's columns in its order."""
-        return list(self.bench.names)
+    stacks: Selection | None
+    beacons: Selection | None
 
 
 @dataclass(frozen=True)
@@ -93,7 +56,7 @@ class Fitted:
     runs: list[fit.Staged]
     margins: np.ndarray
     margins_left: np.ndarray
-    platt: decide.Platt
+    calibrated: calibrate.Calibrated
     limits: list[decide.Threshold]
 
 
@@ -103,45 +66,31 @@ def run(options: Options, progress: Progress) -> dict:
     profile.named(options.profile)
     bundle.prepare(options.out)
     study = prepare(options, progress)
+    labs = open_laboratories(study)
     fitted = train(study)
     progress.note("model, calibration and thresholds are set; evaluating")
     schema = describe_schema(study, fitted)
-    ev = measure(study, fitted, schema)
+    ev = measure(study, fitted, schema, labs)
     files = render(study, fitted, schema, ev)
     size = bundle.write(options.out, files)
     progress.note(f"{options.out}: {size} bytes in {len(files) + 1} files")
     return ev
 
 
-def prepare(options: Options, progress: Progress) -> Study:
-    """Reads and selects the rows and deals them to folds."""
-    progress.note(f"reading {options.features}")
-    selection = table.select(table.read(options.features), options.exclude)
-    rows = selection.rows
-    table.require(rows, options.folds)
-    columns = profile.named(options.profile).choose(rows.schema.columns)
-    names = tuple(c.name for c in rows.schema.columns)
-    x, y, w = rows.x.astype(np.float64), rows.malicious.astype(np.float64), flow_weights(rows)
-    progress.note(
-        f"{len(rows)} of {selection.read} rows: {int(y.sum())} malicious, {int((1 - y).sum())} benign; "
-        f"{len(columns)} of {len(names)} columns"
-    )
-    seeds = [options.seed + 101 * p for p in range(options.partitions)]
-    grouped = [folds.grouped(rows, options.folds, s) for s in seeds]
-    left = [folds.families(rows, options.family_folds, s) for s in seeds]
-    for fold in (f for part in (*grouped, *left) for f in part):
-        if not (0 < y[fold.train].sum() < len(fold.train)):
-            raise TrainerError("too few groups: a fold's training rows hold one class only; try fewer folds")
-    return Study(
-        options=options,
-        progress=progress,
-        selection=selection,
-        columns=columns,
-        everything=fit.Bench(x, y, w, names, options.jobs, progress.step),
-        bench=fit.Bench(x[:, columns], y, w, tuple(names[c] for c in columns), options.jobs, progress.step),
-        seeds=seeds,
-        grouped=grouped,
-        left=left,
+def open_laboratories(study: Study) -> Laboratories:
+    """Reads the laboratories' rows before minutes of training, so that a wrong file is refused at once."""
+    features = [asdict(study.rows.schema.columns[c]) for c in study.columns]
+
+    def opened(path: Path | None, kind: laboratory.Kind) -> Selection | None:
+        if path is None:
+            return None
+        picked = laboratory.read(path, kind, study.rows)
+        model.gather(picked.rows, features)
+        return picked
+
+    return Laboratories(
+        opened(study.options.lab, laboratory.STACKS),
+        opened(study.options.beacons, laboratory.BEACONS),
     )
 
 
@@ -154,18 +103,17 @@ def train(study: Study) -> Fitted:
     lofo = bench.cross(study.left, study.seeds, trees=options.max_trees)
     trees, chosen_by, stages = choose_trees(rows, bench.w, runs, lofo)
     study.progress.note(f"{trees} trees")
-    booster = fit.train(bench.x, bench.y, bench.w, study.names, trees, fit.params(options.seed))
     margins = np.array([r.at(trees) for r in runs])
     benign = ~rows.malicious
     return Fitted(
-        booster=booster,
+        booster=bench.fit(slice(None), options.seed, trees),
         trees=trees,
         chosen_by=chosen_by,
         stages=stages,
         runs=runs,
         margins=margins,
         margins_left=np.array([r.at(trees) for r in lofo]),
-        platt=decide.fit_platt(np.tile(bench.y, len(margins)), margins.ravel(), np.ones(margins.size)),
+        calibrated=calibrate.choose(rows, margins, bench.w, options.seed),
         limits=decide.thresholds(margins[:, benign], rows.text["capture"][benign]),
     )
 
@@ -187,85 +135,125 @@ def describe_schema(study: Study, fitted: Fitted) -> dict:
             "benign": int((~rows.malicious).sum()),
             "profile": options.profile,
             "trees": fitted.trees,
-            "params": fit.params(options.seed),
+            "params": study.bench.settings(options.seed, study.names),
             "seed": options.seed,
         },
     }
 
 
-def measure(study: Study, fitted: Fitted, schema: dict) -> dict:
+def measure(study: Study, fitted: Fitted, schema: dict, labs: Laboratories) -> dict:
     """The content of eval.json."""
     options, rows, bench, progress = study.options, study.rows, study.bench, study.progress
-    limits, platt, margins = fitted.limits, fitted.platt, fitted.margins
+    limits, margins, calibration = fitted.limits, fitted.margins, fitted.calibrated.calibration
+    captures = rows.text["capture"]
     ev: dict = {
         "schema": {k: schema[k] for k in ("schema", "hash", "extractor_version")},
-        "model": {
-            "name": options.name,
-            "profile": options.profile,
-            "trees": fitted.trees,
-            "trees_chosen_by": fitted.chosen_by,
-            "features": len(study.columns),
-            "vector": len(rows.schema.columns),
-            "seed": options.seed,
-            "params": {k: v for k, v in fit.PARAMS.items() if k != "verbosity"},
-        },
+        "model": describe_model(study, fitted),
         "evaluation": {
             "folds": options.folds,
             "family_folds": len(study.left[0]),
             "partitions": options.partitions,
-            "bootstrap_rounds": evaluate.ROUNDS,
+            "bootstrap_rounds": rates.ROUNDS,
         },
         "data": describe_data(study.selection, options.exclude),
         "trees": fitted.stages,
     }
     subsets = evaluate.subsets(rows)
-    progress.phase("intervals", 2 * len(subsets))
+    progress.phase("intervals", 2 * (len(subsets) + 1))
     for key, m in (("grouped", margins), ("left_out", fitted.margins_left)):
         ranked = {}
         for name, keep in subsets.items():
-            ranked[name] = evaluate.ranking(rows.malicious, m, rows.text["capture"], keep, seed=options.seed)
+            ranked[name] = rates.ranking(rows.malicious, m, captures, keep, seed=options.seed)
             progress.step()
-        ev[key] = {"subsets": ranked}
+        ev[key] = {"subsets": ranked, "curves": rates.curves(rows.malicious, m, captures, seed=options.seed)}
+        progress.step()
     ev["grouped"]["recall_by_family"] = evaluate.recall_by_family(rows, margins, limits)
     ev["grouped"]["benign"] = evaluate.benign_rates(rows, margins, limits)
     ev["left_out"]["families"] = evaluate.left_out_families(rows, fitted.margins_left)
-    ev["thresholds"] = [{**t.document(), "probability": float(platt.probability(t.margin))} for t in limits]
+    ev["scores"] = evaluate.histograms(rows, margins)
+    ev["thresholds"] = [{**t.document(), "probability": float(calibration.probability(np.array(t.margin)))} for t in limits]
     recall = {t.name: float((margins[:, rows.malicious] >= t.margin).mean()) for t in limits}
     ev["precision"] = evaluate.precision(limits, recall)
-    ev["calibration"] = {"fitted": "per flow", **evaluate.calibration(rows, margins, bench.w, platt)}
-    rewritten = robustness.load(options.perturbed, rows.schema)
-    ev["robustness"] = robustness.measure(rows, study.names, fitted.runs, fitted.trees, limits, rewritten)
-    ev["name_swap"] = evaluate.name_swap(rows, bench.x, study.names, fitted.runs, fitted.trees, limits)
+    ev["calibration"] = fitted.calibrated.figures
+    ev["name_swap"] = probes.name_swap(rows, bench.x, study.names, fitted.runs, fitted.trees, limits)
+    if rows.schema.name == table.TRENCH:  # what disguises know to change
+        rewritten = robustness.load(options.perturbed, rows.schema)
+        ev["robustness"] = robustness.measure(rows, study.names, fitted.runs, fitted.trees, limits, rewritten)
     old, held = (t.x[:, study.columns].astype(np.float64) for t in (study.selection.superseded, study.selection.held_out))
     ev["cut_at_active_timeout"] = evaluate.cut_rows(study.selection, old, fitted.runs, fitted.trees, limits)
-    scored = fitted.booster.predict(held, raw_score=True, num_threads=1) if len(held) else np.empty(0)
-    ev["held_out"] = evaluate.held_out(study.selection, scored, limits)
-    ev["single_features"] = evaluate.single_features(rows, study.everything.x, study.everything.names)
-    progress.phase("l1 logistic regression", len(study.grouped[0]) + len(study.left[0]))
-    ev["baselines"] = evaluate.trivial(rows, bench.w, study.grouped, study.left)
-    ev["baselines"]["l1 logistic regression, same columns"] = evaluate.logistic(rows, bench, study.grouped, study.left)
-    progress.phase("benign against benign", len(evaluate.benign_sources(rows)))
-    ev["benign_pairs"] = evaluate.benign_pairs(rows, bench, options.seed)
-    ev["ablation"] = ablation(study, fitted.trees)
+    ev["held_out"] = evaluate.held_out(study.selection, fit.raw(fitted.booster, held), limits)
+    for key, picked, kind in (("laboratory", labs.stacks, laboratory.STACKS), ("beacons", labs.beacons, laboratory.BEACONS)):
+        if picked is not None:
+            scored = fit.raw(fitted.booster, model.gather(picked.rows, schema["features"]))
+            ev[key] = laboratory.measure(picked, kind, scored, limits)
+    ev["single_features"] = probes.single_features(rows, study.everything.x, study.everything.names)
+    progress.phase("columns hidden from finished models", len(probes.occluded_groups(study.names)) * len(probes.WAYS))
+    ev["occlusion"] = probes.occlusion(rows, bench, fitted.runs, fitted.trees, limits[0], options.seed)
+    ev["baselines"] = compare_baselines(study)
+    progress.phase("benign against benign", len(probes.benign_sources(rows)))
+    ev["benign_pairs"] = probes.benign_pairs(rows, bench, options.seed)
+    ev["ablation"] = ablation.ablation(study, fitted.trees)
     return ev
+
+
+def describe_model(study: Study, fitted: Fitted) -> dict:
+    """What was trained, for eval.json."""
+    options = study.options
+    settings = study.bench.settings(options.seed, study.names)
+    out = {
+        "name": options.name,
+        "profile": options.profile,
+        "trees": fitted.trees,
+        "trees_chosen_by": fitted.chosen_by,
+        "views": [v.name for v in study.bench.views],
+        "features": len(study.columns),
+        "vector": len(study.rows.schema.columns),
+        "seed": options.seed,
+        "params": {k: v for k, v in settings.items() if k not in ("verbosity", "seed", "monotone_constraints")},
+    }
+    if study.chosen:
+        out["params_chosen_by"] = study.chosen.by
+    if options.monotone:
+        out["monotone"] = {n: d for n, d in profile.MONOTONE.items() if n in study.names}
+    return out
+
+
+def compare_baselines(study: Study) -> dict:
+    """Trivial rules on all partitions; the logistic regressions, which take longer, on one of each kind."""
+    rows, bench = study.rows, study.bench
+    out = baselines.trivial(rows, bench.w, study.grouped, study.left)
+    regressions = {baselines.SAME_COLUMNS: bench}
+    if study.joy is not None:
+        regressions[baselines.JOY_COLUMNS] = study.joy_bench()
+    study.progress.phase("l1 logistic regression", len(regressions) * (len(study.grouped[0]) + len(study.left[0])))
+    for name, on in regressions.items():
+        out[name] = baselines.regression(rows, on, study.grouped[:1], study.left[:1])
+    return out
 
 
 def render(study: Study, fitted: Fitted, schema: dict, ev: dict) -> dict[str, str]:
     """The bundle's files."""
     rows, names, x = study.rows, study.names, study.bench.x
     picked = x[golden.pick(x, rows.malicious, golden.ROWS, study.options.seed)]
-    expected = fitted.booster.predict(picked, raw_score=True, num_threads=1)
-    benign = ~rows.malicious
-    ref = reference.describe(rows.x[benign][:, study.columns], names, fitted.margins[:, benign].mean(axis=0))
+    expected = fit.raw(fitted.booster, picked)
+    ref = reference.describe(
+        rows.x[:, study.columns],
+        names,
+        rows.malicious,
+        fitted.margins[:, ~rows.malicious].mean(axis=0),
+        rows.text["group"],
+        rows.text["capture"],
+    )
     return {
         "model.txt": fitted.booster.model_to_string(),
         "schema.json": bundle.document(schema),
-        "calibration.json": bundle.document(fitted.platt.document()),
+        "calibration.json": bundle.document(fitted.calibrated.calibration.document()),
         "thresholds.json": bundle.document({"thresholds": [t.document() for t in fitted.limits]}),
         "reference.json": bundle.document(ref, compact=True),
         "eval.json": bundle.document(ev),
         "card.md": card.render(ev),
         "golden.tsv": "\n".join(golden.lines(names, picked, expected)) + "\n",
+        **pictures.draw(ev),
     }
 
 
@@ -284,9 +272,9 @@ def choose_trees(
         stages.append(
             {
                 "trees": (s + 1) * fit.STEP,
-                "log_loss": evaluate.number(float(np.mean(losses))),
-                "roc_auc": evaluate.number(float(np.mean([metrics.auc(rows.malicious, r.margins[s]) for r in runs]))),
-                "fauc": evaluate.number(float(np.mean([evaluate.fauc(rows, r.margins[s]) for r in lofo]))),
+                "log_loss": number(float(np.mean(losses))),
+                "roc_auc": number(float(np.mean([metrics.auc(rows.malicious, r.margins[s]) for r in runs]))),
+                "fauc": number(float(np.mean([evaluate.fauc(rows, r.margins[s]) for r in lofo]))),
             }
         )
     most = max(e["fauc"] for e in stages)
@@ -297,86 +285,3 @@ def choose_trees(
         f"{stages[-1]['trees']} (the weighted log loss over grouped folds is least at {least})"
     )
     return best["trees"], by, stages
-
-
-def describe_data(selection: table.Selection, exclude: Sequence[str]) -> dict:
-    """Counts for eval.json."""
-    rows, mal = selection.rows, selection.rows.malicious
-    observed = (~np.isnan(rows.x)).any(axis=0)
-
-    def distinct(key: str, mask: np.ndarray) -> int:
-        return len(set(rows.text[key][mask]))
-
-    def years(mask: np.ndarray) -> list[int]:
-        known = rows.year[mask & (rows.year > 1990)]
-        return [int(known.min()), int(known.max())] if len(known) else [0, 0]
-
-    return {
-        "read": selection.read,
-        "rows": len(rows),
-        "malicious": int(mal.sum()),
-        "benign": int((~mal).sum()),
-        "families": distinct("family", mal),
-        "malicious_groups": distinct("group", mal),
-        "malicious_captures": distinct("capture", mal),
-        "benign_groups": distinct("group", ~mal),
-        "benign_sources": distinct("source_repo", ~mal),
-        "benign_captures": distinct("capture", ~mal),
-        "years_malicious": years(mal),
-        "years_benign": years(~mal),
-        "shared_vectors": selection.shared_vectors,
-        "unobserved_columns": [c.name for c, seen in zip(rows.schema.columns, observed, strict=True) if not seen],
-        "left_out": selection.left_out,
-        "excluded_captures": sorted(exclude),
-    }
-
-
-def ablation(study: Study, trees: int) -> dict:
-    """Retrains with column groups left out or added, families left out, on some of the partitions."""
-    options, rows, bench, columns = study.options, study.rows, study.everything, study.columns
-    partitions = study.left[: options.ablation_partitions]
-    out: dict = {"partitions": len(partitions), "trees": trees, "variants": []}
-    if not partitions:
-        return out
-    names = bench.names
-    base = set(columns)
-
-    def having(prefixes: tuple[str, ...] = (), exact: tuple[str, ...] = ()) -> set[int]:
-        return {i for i, n in enumerate(names) if n.startswith(prefixes) or n in exact}
-
-    variants = {f"profile {options.profile}": base}
-    for group in dict.fromkeys(n.split("_")[0] for n in (names[c] for c in columns)):
-        variants[f"without {group}"] = base - having((f"{group}_",))
-    added = {
-        "with sq": having(("sq_",)),
-        "with dn": having(("dn_",)),
-        "with TLS versions": having(exact=profile.VERSION),
-        "with era columns": having(exact=profile.ERA),
-        "with TLS versions and era columns": having(exact=profile.VERSION + profile.ERA),
-        "with how the capture ended": having(exact=profile.CAPTURE),
-    }
-    variants |= {k: base | v for k, v in added.items()}
-    variants["profile robust (also no suite or extension bits)"] = set(profile.named("robust").choose(rows.schema.columns))
-    variants["all columns"] = set(range(len(names)))
-    distinct: dict[frozenset[int], str] = {}
-    for name, cols in variants.items():
-        if cols:
-            distinct.setdefault(frozenset(cols), name)
-    study.progress.phase("columns left out and added", len(distinct) * sum(map(len, partitions)))
-    first = None
-    for cols, name in distinct.items():
-        done = bench.cross(partitions, study.seeds, trees=trees, columns=np.array(sorted(cols)))
-        margins = np.array([r.at(trees) for r in done])
-        left_out = evaluate.left_out_families(rows, margins)
-        first = left_out["fauc"] if first is None else first
-        out["variants"].append(
-            {
-                "variant": name,
-                "columns": len(cols),
-                "fauc": left_out["fauc"],
-                "fauc_change": evaluate.number(left_out["fauc"] - first),
-                "roc_auc": evaluate.number(float(np.mean([metrics.auc(rows.malicious, m) for m in margins]))),
-                "recall": left_out["recall_averaged_over_families"]["recall_at_1e-2"],
-            }
-        )
-    return out

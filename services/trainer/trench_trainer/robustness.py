@@ -20,7 +20,8 @@ from trench_trainer import fit, metrics
 from trench_trainer.decide import Threshold
 from trench_trainer.disguise import Wardrobe
 from trench_trainer.errors import TrainerError
-from trench_trainer.evaluate import ROUNDS, number, share
+from trench_trainer.markdown import pct, table
+from trench_trainer.rates import ROUNDS, number, share
 from trench_trainer.table import HELLO, Schema, Table, read
 
 DRAWS = 5
@@ -223,41 +224,33 @@ def card(section: dict) -> list[str]:
     )
     for key, text in parts:
         if section[key]:
-            lines += [text, "", *_recall_table(section["unchanged"], section[key]), ""]
+            lines += [text, "", _recall_table(section["unchanged"], section[key]), ""]
     benign = [e for e in section["seen"] if "benign" in e]
     if benign:
-        lines += ["Benign flows that reach the thresholds when less is seen of them:", "", *_benign_table(benign), ""]
+        lines += ["Benign flows that reach the thresholds when less is seen of them:", "", _benign_table(benign), ""]
     return lines[:-1]
 
 
-def _recall_table(unchanged: dict, entries: Sequence[dict]) -> list[str]:
+def _recall_table(unchanged: dict, entries: Sequence[dict]) -> str:
     kinds = (("per_flow", "per flow"), ("over_families", "over families"))
     head = ["change", "not scored", *(f"`{t}`, {text}" for t in unchanged for _, text in kinds)]
-    rows = [["none", "0", *(_percent(unchanged[t][kind]["value"]) for t in unchanged for kind, _ in kinds)]]
+    rows = [["none", "0", *(pct(unchanged[t][kind]["value"]) for t in unchanged for kind, _ in kinds)]]
     for e in entries:
         cells = [e["recall"][t][kind] for t in unchanged for kind, _ in kinds]
-        rows.append([e["title"], str(e["unscored"]), *(f"{_percent(c['value'])} ({_points(c['change'])})" for c in cells)])
-    return _table(head, rows)
+        rows.append([e["title"], str(e["unscored"]), *(f"{pct(c['value'])} ({_points(c['change'])})" for c in cells)])
+    return table(head, rows)
 
 
-def _benign_table(entries: Sequence[dict]) -> list[str]:
+def _benign_table(entries: Sequence[dict]) -> str:
     limits = list(entries[0]["benign"]["rates"])
     head = ["change", "flows", "not scored", *(f"`{t}`, {when}" for t in limits for when in ("before", "after"))]
     rows = []
     for e in entries:
         b = e["benign"]
         rates = [b["rates"][t][when] for t in limits for when in ("before", "after")]
-        cells = [f"{_percent(r['rate'])} ({_percent(r['interval'][0])} to {_percent(r['interval'][1])})" for r in rates]
+        cells = [f"{pct(r['rate'])} ({pct(r['interval'][0])} to {pct(r['interval'][1])})" for r in rates]
         rows.append([e["title"], str(b["flows"]), str(b["unscored"]), *cells])
-    return _table(head, rows)
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    return [f"| {' | '.join(line)} |" for line in (head, ["---"] * len(head), *rows)]
-
-
-def _percent(v: float) -> str:
-    return f"{100 * v:.3g} %"
+    return table(head, rows)
 
 
 def _points(change: dict) -> str:

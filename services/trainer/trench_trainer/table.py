@@ -1,4 +1,4 @@
-"""Reads the extractor's Parquet file and decides which of its rows are trained on.
+"""Reads the extractor's Parquet file.
 
 The file holds identity columns, the feature vector (float32, NaN = not observed) and, when `trench features` was given
 labels, the label columns. Its metadata carries the schema document under `trench.schema`:
@@ -6,14 +6,15 @@ labels, the label columns. Its metadata carries the schema document under `trenc
     {"schema": "trench-v1", "version": "...", "hash": "<hex>",
      "columns": [{"name", "unit", "group", "doc", "revision", "digest"}, ...]}
 
+Two schemas are read: `trench-v1`, and `cisco2016`, the 649 columns of Joy's classifier, which knows no missing values.
+
 The hash over any ordered set of columns is sha256(digest "\\n" digest "\\n" ...) with newlines between, none at the end.
 """
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +24,14 @@ import pyarrow.parquet as pq
 
 from trench_trainer.errors import TrainerError
 
-SCHEMA = "trench-v1"
+TRENCH = "trench-v1"
+CISCO = "cisco2016"
+SCHEMAS = (TRENCH, CISCO)
 METADATA_KEY = b"trench.schema"
 IDENTITY = ("flow_id", "part", "ts", "app_proto", "server_port", "tls_version", "tls_sni", "ja3")
 LABELS = ("label", "role", "family", "group", "source_repo", "capture", "split")
 HELLO = "ch_len"
+CISCO_SUITES = "c16_cs_"
 
 
 @dataclass(frozen=True)
@@ -89,22 +93,35 @@ class Table:
             port=self.port[rows],
         )
 
+    def with_vectors_of(self, other: "Table") -> "Table":
+        """These rows with the vector that another file has for the same flows."""
+        at = {key: i for i, key in enumerate(zip(other.text["flow_id"], other.part.tolist(), strict=True))}
+        want = list(zip(self.text["flow_id"], self.part.tolist(), strict=True))
+        absent = sum(key not in at for key in want)
+        if absent:
+            raise TrainerError(
+                f"{absent} of {len(want)} flows have no row of schema {other.schema.name}; write both files from the same captures"
+            )
+        rows = other.x[[at[key] for key in want]]
+        return Table(schema=other.schema, x=rows, text=self.text, part=self.part, year=self.year, port=self.port)
+
+    @property
+    def hello(self) -> np.ndarray:
+        """True where the ClientHello was seen: Joy's columns show it by its cipher suites alone."""
+        if HELLO in self.schema.position():
+            return ~np.isnan(self.column(HELLO))
+        suites = [i for i, c in enumerate(self.schema.columns) if c.name.startswith(CISCO_SUITES)]
+        return (self.x[:, suites] > 0).any(axis=1)
+
+    @property
+    def name_labels(self) -> np.ndarray:
+        """How many labels the name in the ClientHello has; 0 without a name."""
+        return np.array([len(name.rstrip(".").split(".")) if name else 0 for name in self.text["tls_sni"]])
+
     @property
     def malicious(self) -> np.ndarray:
         """True where the label is malicious."""
         return self.text["label"] == "malicious"
-
-
-@dataclass(frozen=True)
-class Selection:
-    """What is trained on, what was put aside, and what was left out by reason."""
-
-    rows: Table
-    held_out: Table
-    superseded: Table
-    read: int
-    left_out: dict[str, int] = field(default_factory=dict)
-    shared_vectors: int = 0
 
 
 def _schema(metadata: dict[bytes, bytes] | None, path: Path) -> Schema:
@@ -121,8 +138,8 @@ def _schema(metadata: dict[bytes, bytes] | None, path: Path) -> Schema:
         )
     except (ValueError, KeyError, TypeError) as err:
         raise TrainerError(f"{path}: metadata 'trench.schema' cannot be read: {err!r}") from err
-    if schema.name != SCHEMA:
-        raise TrainerError(f"{path}: schema {schema.name!r}, this trainer reads {SCHEMA!r}")
+    if schema.name not in SCHEMAS:
+        raise TrainerError(f"{path}: schema {schema.name!r}, this trainer reads {' and '.join(map(repr, SCHEMAS))}")
     if not schema.columns:
         raise TrainerError(f"{path}: the schema lists no columns")
     if len({c.name for c in schema.columns}) != len(schema.columns):
@@ -145,8 +162,11 @@ def _years(column: pa.ChunkedArray) -> np.ndarray:
     return ns.astype("datetime64[ns]").astype("datetime64[Y]").astype(np.int64) + 1970
 
 
-def read(path: Path) -> Table:
-    """Reads a whole file; raises TrainerError where it is not what `trench features --labels` writes."""
+def read(path: Path, extra: Sequence[str] = ()) -> Table:
+    """Reads a whole file, with further text columns on demand.
+
+    Raises TrainerError where it is not what `trench features --labels` writes.
+    """
     try:
         data = pq.read_table(path)
     except (OSError, pa.ArrowException) as err:
@@ -161,7 +181,10 @@ def read(path: Path) -> Table:
         raise TrainerError(
             f"{path}: missing label columns: {_some(unlabelled)}; run `trench features` with --labels and --manifest"
         )
-    if HELLO not in schema.position():
+    further = [c for c in extra if c not in have]
+    if further:
+        raise TrainerError(f"{path}: missing columns: {_some(further)}")
+    if schema.name == TRENCH and HELLO not in schema.position():
         raise TrainerError(f"{path}: the schema has no column {HELLO}")
     if data.num_rows == 0:
         raise TrainerError(f"{path}: holds no rows")
@@ -174,7 +197,7 @@ def read(path: Path) -> Table:
         if not pa.types.is_float32(column.type):
             raise TrainerError(f"{path}: column {c.name} is {column.type}, want float")
         x[:, i] = pc.fill_null(column, float("nan")).to_numpy()
-    keys = [c for c in IDENTITY if c not in ("part", "ts", "server_port")] + list(LABELS)
+    keys = [c for c in IDENTITY if c not in ("part", "ts", "server_port")] + [*LABELS, *extra]
     return Table(
         schema=schema,
         x=x,
@@ -183,104 +206,6 @@ def read(path: Path) -> Table:
         year=_years(data["ts"]),
         port=pc.fill_null(data["server_port"], 0).to_numpy().astype(np.int64),
     )
-
-
-def select(table: Table, exclude: Sequence[str] = ()) -> Selection:
-    """Keeps labelled TLS flows of the training split whose ClientHello was seen, one row a flow."""
-    left = Counter()
-    keep = np.ones(len(table), dtype=bool)
-
-    def drop(mask: np.ndarray, reason: str) -> None:
-        hit = keep & mask
-        if hit.any():
-            left[reason] += int(hit.sum())
-            keep[hit] = False
-
-    label, proto = table.text["label"], table.text["app_proto"]
-    for name in sorted(set(label) - {"malicious", "benign"}):
-        drop(label == name, f"label {name}" if name else "no label")
-    drop(table.text["split"] != "train", "not in the training split")
-    for name in sorted(set(proto) - {"tls"}):
-        drop(proto == name, f"protocol {name or 'unknown'}")
-    drop(np.isnan(table.column(HELLO)), "no ClientHello seen")
-
-    held = np.zeros(len(table), dtype=bool)
-    for name in exclude:
-        hit = table.text["capture"] == name
-        if not hit.any():
-            raise TrainerError(f"--exclude {name}: no row of that capture in the table")
-        held |= hit
-    held &= keep
-    drop(held, "excluded capture")
-
-    old = _superseded(table, keep)
-    drop(old, "earlier report of the same flow")
-    drop(_duplicates(table, keep), "duplicated flow")
-
-    lost = keep & (table.text["group"] == "")
-    if lost.any():
-        raise TrainerError(f"{int(lost.sum())} labelled rows have no group; is the manifest complete?")
-    rows = table.take(np.flatnonzero(keep))
-    nameless = rows.malicious & (rows.text["family"] == "")
-    rows.text["family"][nameless] = "unnamed"
-    return Selection(
-        rows=rows,
-        held_out=table.take(np.flatnonzero(held)),
-        superseded=table.take(np.flatnonzero(old)),
-        read=len(table),
-        left_out=dict(left),
-        shared_vectors=_shared_vectors(rows),
-    )
-
-
-def require(rows: Table, folds: int) -> None:
-    """Raises TrainerError when the rows cannot carry a grouped split into that many folds."""
-    mal = rows.malicious
-    for name, mask in (("malicious", mal), ("benign", ~mal)):
-        if not mask.any():
-            raise TrainerError(f"one class only: no {name} flow is left to train on")
-        groups = len(set(rows.text["group"][mask]))
-        if groups < folds:
-            raise TrainerError(
-                f"too few groups: {name} flows come from {groups} capture groups, {folds} folds need at least {folds}"
-            )
-
-
-def _superseded(table: Table, keep: np.ndarray) -> np.ndarray:
-    last: dict[tuple[str, str], int] = {}
-    ids, captures = table.text["flow_id"], table.text["capture"]
-    at = np.flatnonzero(keep)
-    for i in at:
-        key = (captures[i], ids[i])
-        last[key] = max(last.get(key, -1), int(table.part[i]))
-    old = np.zeros(len(table), dtype=bool)
-    for i in at:
-        old[i] = table.part[i] < last[(captures[i], ids[i])]
-    return old
-
-
-def _duplicates(table: Table, keep: np.ndarray) -> np.ndarray:
-    first: dict[str, int] = {}
-    again = np.zeros(len(table), dtype=bool)
-    for i in np.flatnonzero(keep):
-        j = first.setdefault(table.text["flow_id"][i], int(i))
-        if j == i:
-            continue
-        if table.text["label"][i] != table.text["label"][j]:
-            raise TrainerError(
-                f"flow {table.text['flow_id'][i]} is {table.text['label'][j]} in {table.text['capture'][j]} "
-                f"and {table.text['label'][i]} in {table.text['capture'][i]}"
-            )
-        again[i] = True
-    return again
-
-
-def _shared_vectors(rows: Table) -> int:
-    seen: dict[bytes, set[str]] = {}
-    for i in range(len(rows)):
-        key = hashlib.sha256(rows.x[i].tobytes()).digest()
-        seen.setdefault(key, set()).add(rows.text["group"][i])
-    return sum(len(groups) > 1 for groups in seen.values())
 
 
 def _some(items: list[str], n: int = 8) -> str:
