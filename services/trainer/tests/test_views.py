@@ -26,10 +26,13 @@ def test_a_committee_is_the_mean_of_its_members_at_every_stage(table):
     assert np.abs(contributions.sum(axis=1) - fit.raw(merged, x[:20])).max() < 1e-9
 
 
-def test_members_of_different_lengths_do_not_take_turns(table):
+def test_a_member_that_found_no_more_to_split_stays_as_it_is(table):
     x, y, w, names = table
-    with pytest.raises(ValueError, match=r"\[2, 3\] trees"):
-        committee.merge([fit.train(x, y, w, names, n, PLAIN) for n in (2, 3)])
+    short, long = (fit.train(x, y, w, names, n, PLAIN) for n in (3, 10))
+    merged = committee.merge([short, long])
+    assert merged.num_trees() == 20
+    mean = (fit.raw(short, x) + fit.raw(long, x)) / 2
+    assert np.abs(fit.raw(merged, x) - mean).max() < 1e-12
 
 
 @pytest.mark.parametrize("view", views.VIEWS, ids=lambda v: v.name)

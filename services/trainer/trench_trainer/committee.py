@@ -6,21 +6,22 @@ all in turn, every value divided by their number.
 
 import re
 from collections.abc import Sequence
+from itertools import zip_longest
 
 import lightgbm as lgb
 
+# The tree of one leaf that adds nothing: it takes the turns of a member that found no more to split.
+_NOTHING = "num_leaves=1\nnum_cat=0\nleaf_value=0\nleaf_count=1\nis_linear=0\nshrinkage=1\n\n\n"
 _SCALED = ("leaf_value", "internal_value", "shrinkage")
 
 
 def merge(members: Sequence[lgb.Booster]) -> lgb.Booster:
-    """The committee of boosters of equal length; after n trees of each it is the mean of the members after n trees."""
+    """The committee of boosters; after n trees of each it is the mean of the members after n trees."""
     if len(members) == 1:
         return members[0]
     texts = [m.model_to_string(num_iteration=-1) for m in members]
     heads, trees = zip(*(_split(t) for t in texts), strict=True)
-    if len({len(t) for t in trees}) != 1:
-        raise ValueError(f"members of {[len(t) for t in trees]} trees do not take turns")
-    turns = [tree for turn in zip(*trees, strict=True) for tree in turn]
+    turns = [tree for turn in zip_longest(*trees, fillvalue=_NOTHING) for tree in turn]
     blocks = [f"Tree={i}\n{_scale(tree, len(members))}" for i, tree in enumerate(turns)]
     head = re.sub(r"^tree_sizes=.*$", "tree_sizes=" + " ".join(str(len(b)) for b in blocks), heads[0], flags=re.MULTILINE)
     infos = [re.search(r"^feature_infos=(.*)$", h, flags=re.MULTILINE)[1].split(" ") for h in heads]
