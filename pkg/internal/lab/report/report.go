@@ -5,13 +5,13 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"math"
 	"slices"
 
 	"trench/pkg/export"
 	"trench/pkg/features"
 	"trench/pkg/model"
 	"trench/pkg/record"
+	"trench/pkg/scoring"
 )
 
 // all is the row of everything.
@@ -20,7 +20,7 @@ const all = "all"
 // tally counts flows and what was flagged of them.
 type tally struct {
 	margins               []float64
-	suspicious, malicious int
+	suspicious, malicious int64
 }
 
 func (t *tally) add(margin float64, v record.Verdict) {
@@ -100,49 +100,10 @@ func (p *printer) printf(format string, args ...any) {
 
 func (p *printer) row(name string, t *tally) {
 	n := len(t.margins)
-	share := func(k int) string {
-		low, high := Interval(k, n)
+	share := func(k int64) string {
+		low, high := scoring.Interval(k, int64(n))
 		return fmt.Sprintf("%5.1f%% [%.1f, %.1f]", 100*float64(k)/float64(n), 100*low, 100*high)
 	}
 	slices.Sort(t.margins)
 	p.printf("%-28s %6d  %-24s %-24s %8.2f %7.2f\n", name, n, share(t.suspicious), share(t.malicious), t.margins[n/2], t.margins[n-1])
-}
-
-// Interval is the 95 % Clopper-Pearson interval of k of n: the shares that a
-// binomial test of 2.5 % on either side does not refuse, found by halving.
-func Interval(k, n int) (low, high float64) {
-	const tail = .025
-	find := func(refused func(p float64) bool) float64 {
-		a, b := 0., 1.
-		for range 60 {
-			if m := (a + b) / 2; refused(m) {
-				a = m
-			} else {
-				b = m
-			}
-		}
-		return a
-	}
-	low, high = 0, 1
-	if k > 0 { // P(X ≥ k) at the lower end
-		low = find(func(p float64) bool { return 1-below(k, n, p) < tail })
-	}
-	if k < n { // P(X ≤ k) at the upper end
-		high = find(func(p float64) bool { return below(k+1, n, p) > tail })
-	}
-	return low, high
-}
-
-// below is the probability of less than k successes of n, each with p.
-func below(k, n int, p float64) (sum float64) {
-	choose := func(n, k int) float64 {
-		a, _ := math.Lgamma(float64(n + 1))
-		b, _ := math.Lgamma(float64(k + 1))
-		c, _ := math.Lgamma(float64(n - k + 1))
-		return a - b - c
-	}
-	for i := range k {
-		sum += math.Exp(choose(n, i) + float64(i)*math.Log(p) + float64(n-i)*math.Log1p(-p))
-	}
-	return sum
 }

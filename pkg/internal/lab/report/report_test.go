@@ -1,33 +1,12 @@
 package report_test
 
 import (
-	"math"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"trench/pkg/internal/lab/report"
 )
-
-// TestIntervals holds intervals against those of R's binom.test.
-func TestIntervals(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct {
-		k, n      int
-		low, high float64
-	}{
-		{0, 10, 0, .3084971},
-		{1, 10, .002528579, .4450161},
-		{5, 10, .187086, .812914},
-		{10, 10, .6915029, 1},
-		{35, 3417, .007146, .014216},
-	} {
-		low, high := report.Interval(c.k, c.n)
-		if math.Abs(low-c.low) > 2e-5 || math.Abs(high-c.high) > 2e-5 {
-			t.Errorf("%d of %d: [%.7f, %.7f], want [%.7f, %.7f]", c.k, c.n, low, high, c.low, c.high)
-		}
-	}
-}
 
 func TestPrintReportsTheFilesOfTheRepository(t *testing.T) {
 	t.Parallel()
