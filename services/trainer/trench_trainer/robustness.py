@@ -150,7 +150,7 @@ class _Models:
             for fold, booster in zip(run.folds, run.boosters, strict=True):
                 mine = np.isin(at, fold.test)
                 if mine.any():
-                    margin = booster.predict(x[mine], raw_score=True, num_iteration=self._trees, num_threads=1)
+                    margin = fit.raw(booster, x[mine], self._trees)
                     out[:, mine] += margin >= self._margins
         return out / len(self._runs)
 
