@@ -18,7 +18,8 @@ import (
 	"trench/pkg/scoring"
 )
 
-// vector returns a vector in which nothing is observed but the columns given.
+// vector returns the first row of the built-in bundle's golden.tsv, a flow of its
+// training, with the columns given set to other values.
 func vector(t *testing.T, set map[string]float32) []float32 {
 	t.Helper()
 	s := features.Default()
@@ -26,12 +27,28 @@ func vector(t *testing.T, set map[string]float32) []float32 {
 	for i := range v {
 		v[i] = float32(math.NaN())
 	}
-	for name, x := range set {
+	put := func(name string, x float32) {
 		i, ok := s.Index(name)
 		if !ok {
 			t.Fatalf("no column %s", name)
 		}
 		v[i] = x
+	}
+	text, err := os.ReadFile("../model/default/golden.tsv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.SplitN(string(text), "\n", 3)
+	names, values := strings.Split(lines[0], "\t"), strings.Split(lines[1], "\t")
+	for i, name := range names[:len(names)-1] { // the last is the margin
+		x, err := strconv.ParseFloat(values[i], 32)
+		if err != nil {
+			t.Fatal(err)
+		}
+		put(name, float32(x))
+	}
+	for name, x := range set {
+		put(name, x)
 	}
 	return v
 }
@@ -93,7 +110,7 @@ func TestRowsThatCannotBeScoredSayWhy(t *testing.T) {
 	}{
 		{bundle, nil, scoring.NoteNotTLS},
 		{bundle, hello[:100], scoring.NoteWidth},
-		{bundle, vector(t, map[string]float32{"rc_n_c": 5}), scoring.NoteNoHello},
+		{bundle, vector(t, map[string]float32{"ch_len": float32(math.NaN())}), scoring.NoteNoHello},
 		{nil, hello, scoring.NoteNoModel},
 		{bundle, hello, ""},
 	} {

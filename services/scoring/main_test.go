@@ -155,7 +155,7 @@ func TestNoRecordIsLostWhileModelAndListsAreExchanged(t *testing.T) {
 		t.Fatal(err)
 	}
 	until("denied", func(r *record.Record) bool {
-		return r.Verdict == record.Malicious && strings.HasPrefix(r.VerdictNote, "deny list ")
+		return r.Verdict == record.Malicious && strings.Contains(r.VerdictNote, "deny list ")
 	})
 	for deadline := time.Now().Add(30 * time.Second); len(broker.Records(wire.TopicVerdicts)) < sent; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 
@@ -239,3 +240,14 @@ def test_errors_end_the_command_with_one_line(tmp_path):
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("trench_trainer: absent.parquet: cannot be read")
     assert "Traceback" not in done.stderr
+
+
+def test_the_card_of_another_version_is_a_clear_error(trained, tmp_path):
+    old = shutil.copytree(trained, tmp_path / "old")
+    ev = load(old, "eval.json")
+    del ev["occlusion"]
+    files = {p.name: p.read_text(encoding="utf-8") for p in old.iterdir() if p.name != "SHA256SUMS"}
+    files["eval.json"] = json.dumps(ev)
+    bundle.write(old, files)
+    with pytest.raises(TrainerError, match=r"eval.json: is not what .*occlusion"):
+        run(["card", "--bundle", str(old)])

@@ -173,8 +173,12 @@ def _intact(directory: Path) -> Path:
 
 
 def _card(args: dict, progress: Progress) -> int:  # noqa: ARG001
-    text = (_intact(args["bundle"]) / "eval.json").read_text(encoding="utf-8")
-    sys.stdout.write(card.render(json.loads(text)))
+    path = _intact(args["bundle"]) / "eval.json"
+    try:
+        text = card.render(json.loads(path.read_text(encoding="utf-8")))
+    except (KeyError, ValueError) as err:
+        raise TrainerError(f"{path}: is not what this version's card is made from: {err!r}") from err
+    sys.stdout.write(text)
     return 0
 
 
