@@ -72,21 +72,19 @@ func tlsRow(t *testing.T) *record.Record {
 	return &record.Record{AppProto: "tls", Final: true, PayloadC2S: 517, PayloadS2C: 4000, TLSSNI: "www.example.com", Vector: vector(t, map[string]float32{"ch_len": 200})}
 }
 
-func TestAHandshakeThatOnlyFailedIsNotBenign(t *testing.T) {
+func TestOnlyAFatalAlertBeforeTheEndIsAFailure(t *testing.T) {
 	t.Parallel()
-	for v, verdict := range map[*variant]record.Verdict{&allBenign: record.Unscored, &allSuspicious: record.Suspicious, &allMalicious: record.Malicious} {
-		refused, warned, broken := tlsRow(t), tlsRow(t), tlsRow(t)
-		refused.TLS = &record.TLS{Alerts: []record.Alert{{Sender: "server", Level: "fatal", Code: 40, Description: "handshake_failure"}}}
-		warned.TLS = &record.TLS{Alerts: []record.Alert{{Sender: "server", Level: "warning", Code: 112, Description: "unrecognized_name"}}}
-		broken.TLS, broken.TLSEstablished = refused.TLS, true // it worked, for a time
-		stageOf(v.load(t)).Process([]*record.Record{refused, warned, broken})
-		if refused.Verdict != verdict || refused.VerdictNote != scoring.NoteFailed || warned.Verdict == record.Unscored || broken.Verdict == record.Unscored {
-			t.Errorf("%s: refused %v %q, warned %v, broken %v", v.name, refused.Verdict, refused.VerdictNote, warned.Verdict, broken.Verdict)
-		}
+	warned, broken := tlsRow(t), tlsRow(t)
+	warned.TLS = &record.TLS{Alerts: []record.Alert{{Sender: "server", Level: "warning", Code: 112, Description: "unrecognized_name"}}}
+	broken.TLS = &record.TLS{Alerts: []record.Alert{{Sender: "server", Level: "fatal", Code: 40, Description: "handshake_failure"}}}
+	broken.TLSEstablished = true // it worked, for a time
+	stageOf(allBenign.load(t)).Process([]*record.Record{warned, broken})
+	if warned.Verdict != record.Benign || broken.Verdict != record.Benign {
+		t.Errorf("warned %v, broken %v", warned.Verdict, broken.Verdict)
 	}
 }
 
-func TestThinEvidenceIsMaliciousOrNothing(t *testing.T) {
+func TestThinEvidenceIsAnAlertOrNothing(t *testing.T) {
 	t.Parallel()
 	models := map[record.Verdict]*model.Bundle{record.Benign: allBenign.load(t), record.Suspicious: allSuspicious.load(t), record.Malicious: allMalicious.load(t)}
 	for want, change := range map[string]func(*record.Record){
@@ -95,13 +93,16 @@ func TestThinEvidenceIsMaliciousOrNothing(t *testing.T) {
 		scoring.NoteCut:        func(r *record.Record) { r.TLSIncomplete, r.Truncated, r.Gaps = true, true, 10 },
 		scoring.NoteGap:        func(r *record.Record) { r.TLSIncomplete, r.Gaps = true, 10 },
 		scoring.NoteIncomplete: func(r *record.Record) { r.TLSIncomplete = true },
-		"":                     func(r *record.Record) { r.Truncated, r.Gaps = true, 10 }, // beyond the handshake
+		scoring.NoteFailed: func(r *record.Record) {
+			r.TLS = &record.TLS{Alerts: []record.Alert{{Sender: "server", Level: "fatal", Code: 40, Description: "handshake_failure"}}}
+		},
+		"": func(r *record.Record) { r.Truncated, r.Gaps = true, 10 }, // beyond the handshake
 	} {
 		for verdict, b := range models {
 			r := tlsRow(t)
 			change(r)
 			stageOf(b).Process([]*record.Record{r})
-			if want != "" && verdict != record.Malicious {
+			if want != "" && verdict < record.Suspicious {
 				verdict = record.Unscored
 			}
 			if r.VerdictNote != want || r.Verdict != verdict || math.IsNaN(r.Score) != (verdict == record.Unscored) || (r.ModelID == "") != (verdict == record.Unscored) {
@@ -171,7 +172,7 @@ deny:
 	}{
 		"allowed": {allowed, record.Benign, allow, true},
 		"denied":  {denied, record.Malicious, deny + "; outranks " + allow, true},
-		"thin":    {thin, record.Malicious, scoring.NoteNoAnswer + "; " + deny + "; outranks " + allow, false},
+		"thin":    {thin, record.Malicious, scoring.NoteNoAnswer + "; " + deny + "; outranks " + allow, true},
 		"dns":     {dns, record.Malicious, scoring.NoteNotTLS + "; " + deny + "; outranks " + allow, false},
 		"open":    {open, record.Benign, allow, true},
 		"other":   {other, record.Suspicious, "", true},
@@ -203,7 +204,7 @@ func TestShadowsScoreAndNeverAlert(t *testing.T) {
 			t.Errorf("shadow %d: %+v, beside margin %v", i, got, full.Margin)
 		}
 	}
-	if thin.Shadow[0].Verdict != record.Malicious || thin.Shadow[1].Verdict != record.Unscored || thin.Verdict != record.Unscored {
+	if thin.Shadow[0].Verdict != record.Malicious || thin.Shadow[1].Verdict != record.Suspicious || thin.Verdict != record.Unscored {
 		t.Errorf("thin: %v, %+v", thin.Verdict, thin.Shadow)
 	}
 }

@@ -4,14 +4,13 @@
 // overrule all of it.
 //
 //	row ─► can it be scored? ─► model ─► is the evidence enough? ─► lists ─► verdict
-//	        no: unscored                 no: bad enough, or unscored
+//	        no: unscored                 no: an alert, or unscored
 //
-// Evidence is thin when a side sent nothing, or a part of the handshake in clear is
-// missing. A model can know such a flow by its ClientHello, and a dead server is
-// what malware often calls, so malicious stands. What is merely suspicious does not:
-// thin benign flows cross that threshold many times as often as others
-// (docs/policy.md has the counts). And what was not seen speaks for nobody: a thin
-// row is never benign, nor is one whose handshake only failed.
+// Evidence is thin when a side sent nothing, a part of the handshake in clear is
+// missing, or the handshake only failed. A model can know such a flow by its
+// ClientHello, and a dead server is what malware often calls, so an alert stands
+// (docs/policy.md has the counts). But what was not seen speaks for nobody: a thin row
+// is never benign.
 //
 // Beside the stage, an Evaluation compares scores with labels, and a Calibrator moves
 // thresholds to the benign traffic of a site.
@@ -62,7 +61,7 @@ type Stage struct {
 
 	vectors [][]float32
 	scored  []*record.Record
-	found   []evidence // of scored
+	thin    []string // why the evidence of each is thin
 	scores  []model.Score
 }
 
@@ -108,12 +107,12 @@ func (s *Stage) use(now *served) {
 // that ended lists allowed and denied.
 func (s *Stage) Process(rows []*record.Record) (allowed, denied uint64) {
 	s.use(s.source.serving.Load())
-	s.vectors, s.scored, s.found = s.vectors[:0], s.scored[:0], s.found[:0]
+	s.vectors, s.scored, s.thin = s.vectors[:0], s.scored[:0], s.thin[:0]
 	for _, r := range rows {
 		r.Score, r.Margin, r.Verdict = math.NaN(), math.NaN(), record.Unscored
 		r.Reasons, r.Shadow = r.Reasons[:0], r.Shadow[:0]
 		if r.VerdictNote = s.unscorable(r); r.VerdictNote == "" {
-			s.vectors, s.scored, s.found = append(s.vectors, r.Vector), append(s.scored, r), append(s.found, weigh(r))
+			s.vectors, s.scored, s.thin = append(s.vectors, r.Vector), append(s.scored, r), append(s.thin, thin(r))
 		}
 	}
 	s.score()
@@ -145,13 +144,13 @@ func (s *Stage) score() {
 	}
 	s.scores = s.scorer.Score(s.scores[:0], s.vectors)
 	for i, r := range s.scored {
-		note(r, s.found[i].thin)
+		note(r, s.thin[i])
 		sc := &s.scores[i]
 		if !s.using.bundle.Covers(r.AppProto) {
 			r.VerdictNote = NoteBeyond
 			continue
 		}
-		if sc.Verdict < s.found[i].least {
+		if !stands(sc.Verdict, s.thin[i]) {
 			continue
 		}
 		r.Score, r.Margin, r.Verdict = sc.Probability, sc.Margin, sc.Verdict
@@ -169,7 +168,7 @@ func (s *Stage) watch() {
 		s.scores = w.scorer.Score(s.scores[:0], s.vectors)
 		for i, r := range s.scored {
 			one := record.Shadow{ModelID: w.bundle.ID(), Margin: math.NaN(), Score: math.NaN(), Verdict: record.Unscored}
-			if sc := &s.scores[i]; w.bundle.Covers(r.AppProto) && sc.Verdict >= s.found[i].least {
+			if sc := &s.scores[i]; w.bundle.Covers(r.AppProto) && stands(sc.Verdict, s.thin[i]) {
 				one.Margin, one.Score, one.Verdict = sc.Margin, sc.Probability, sc.Verdict
 			}
 			r.Shadow = append(r.Shadow, one)
@@ -223,29 +222,27 @@ func (s *Stage) unscorable(r *record.Record) string {
 	return ""
 }
 
-// evidence is what a row has to show.
-type evidence struct {
-	thin  string         // why it is thin, empty when it is not
-	least record.Verdict // below which the row stays unscored
-}
-
-func weigh(r *record.Record) evidence {
+// thin returns why a row's evidence is thin, or nothing.
+func thin(r *record.Record) string {
 	switch {
 	case r.PayloadS2C == 0:
-		return evidence{NoteNoAnswer, record.Malicious}
+		return NoteNoAnswer
 	case r.PayloadC2S == 0:
-		return evidence{NoteNoClient, record.Malicious}
+		return NoteNoClient
 	case r.TLSIncomplete && r.Truncated:
-		return evidence{NoteCut, record.Malicious}
+		return NoteCut
 	case r.TLSIncomplete && r.Gaps > 0:
-		return evidence{NoteGap, record.Malicious}
+		return NoteGap
 	case r.TLSIncomplete:
-		return evidence{NoteIncomplete, record.Malicious}
+		return NoteIncomplete
 	case failed(r):
-		return evidence{NoteFailed, record.Suspicious}
+		return NoteFailed
 	}
-	return evidence{"", record.Benign}
+	return ""
 }
+
+// stands reports whether a verdict holds on the row's evidence.
+func stands(v record.Verdict, thin string) bool { return thin == "" || v >= record.Suspicious }
 
 // failed reports whether a side ended the handshake with an alert.
 func failed(r *record.Record) bool {
