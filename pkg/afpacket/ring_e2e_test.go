@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -304,7 +305,11 @@ func TestWhatFindsNoRoomIsCounted(t *testing.T) {
 	if err != nil || len(after) < 10 || again.Packets-s.Packets+again.Drops-s.Drops != uint64(sent) {
 		t.Errorf("counters %+v, %v, after %d packets more than %+v, of which %d were read", again, err, sent, s, len(after))
 	}
-	compare(t, frames[:5], after[:min(5, len(after))])
+	for i, p := range after { // any of a round may be lost, none is spoilt
+		if !slices.ContainsFunc(frames[:10], func(f []byte) bool { return bytes.Equal(f, p.Data) }) {
+			t.Errorf("packet %d is none that was sent: % x", i, p.Data)
+		}
+	}
 }
 
 func TestLoopbackPacketsComeOnce(t *testing.T) {
