@@ -70,9 +70,14 @@ func newSite(t *testing.T, shadow ...string) *site {
 
 func (s *site) path(name string) string { return filepath.Join(s.dir, name) }
 
+// put sets a file in one step: an empty list half way would be a good one.
 func (s *site) put(name, text string) {
 	s.t.Helper()
-	if err := os.WriteFile(s.path(name), []byte(text), 0o600); err != nil {
+	next := s.path(name) + ".next"
+	if err := os.WriteFile(next, []byte(text), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	if err := os.Rename(next, s.path(name)); err != nil {
 		s.t.Fatal(err)
 	}
 }
