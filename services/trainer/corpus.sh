@@ -20,10 +20,10 @@ unpack() {
   done
 }
 
-# rows PROFILE FILE: labelled feature rows of all captures.
+# rows PROFILE FILE [DIR]: labelled feature rows of the captures in DIR (all of the corpus).
 rows() {
   local code=0
-  bin/trench features --profile "$1" --workers 1 -o "$2" --labels "$corpus/flow_labels.csv" --manifest "$corpus/manifest.csv" "$work/captures" 2>"$work/features.log" || code=$?
+  bin/trench features --profile "$1" --workers 1 -o "$2" --labels "$corpus/flow_labels.csv" --manifest "$corpus/manifest.csv" "${3:-$work/captures}" 2>"$work/features.log" || code=$?
   tail -n 3 "$work/features.log" >&2
   [ $code -eq 0 ] || [ $code -eq 3 ] || exit $code # 3: some captures of the corpus are cut
 }

@@ -2,23 +2,20 @@
 # Rewrites the training captures as somebody who sees less, or hides, would make
 # them, and extracts features of each rewriting: the evaluation's part on
 # robustness. Called by make-model.sh, which has unpacked the captures.
-# Environment: CORPUS (labels and manifest), WORK (as for make-model.sh). What
-# neither a new trench, a new rewriter nor new labels can have changed is kept.
+# Environment: CORPUS, WORK: see corpus.sh. What neither a new trench, a new
+# rewriter nor new labels can have changed is kept.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-corpus=${CORPUS:-../shared/corpus}
-work=${WORK:-.cache/model}
+. services/trainer/corpus.sh
 out=$work/perturbed
 go build -o "$work/perturb" ./pkg/internal/perturb
-state=$(cat "$0" bin/trench "$work/perturb" "$corpus/flow_labels.csv" "$corpus/manifest.csv" | sha256sum)
+state=$(cat "$0" services/trainer/corpus.sh bin/trench "$work/perturb" "$corpus/flow_labels.csv" "$corpus/manifest.csv" | sha256sum)
 if [ "$(cat "$out/state" 2>/dev/null)" = "$state" ]; then exit 0; fi
 rm -rf "$out"
 mkdir -p "$out"
 while read -r name how; do
   "$work/perturb" -how "$how" -o "$out/captures" "$work/captures"
-  code=0
-  bin/trench features --workers 1 -o "$out/$name.parquet" --labels "$corpus/flow_labels.csv" --manifest "$corpus/manifest.csv" "$out/captures" 2>"$out/$name.log" || code=$?
-  [ $code -eq 0 ] || [ $code -eq 3 ] || { tail -n 3 "$out/$name.log" >&2; exit $code; }
+  rows trench-v1 "$out/$name.parquet" "$out/captures"
   rm -r "$out/captures"
   echo "perturbed rows: $name ($how)" >&2
 done <<'END'

@@ -76,6 +76,16 @@ class Staged:
         """Margins of all rows after that many trees; NaN where a row is in no fold's test."""
         return self.margins[trees // STEP - 1]
 
+    def score(self, at: np.ndarray, x: np.ndarray, trees: int) -> np.ndarray:
+        """Margins of changed rows that stand for those at the given positions, each by the booster that did not train on
+        its fold; NaN for a position in no fold's test.
+        """
+        out = np.full(len(at), np.nan)
+        for fold, booster in zip(self.folds, self.boosters, strict=True):
+            mine = np.isin(at, fold.test)
+            out[mine] = raw(booster, x[mine], trees)
+        return out
+
 
 @dataclass(frozen=True)
 class Bench:

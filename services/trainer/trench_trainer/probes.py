@@ -28,18 +28,10 @@ def name_swap(
         return out
     rng = np.random.default_rng(0)
     drawn = rng.choice(donors, (len(background), SWAPS))
-    before, after = [], []
-    for run in runs:
-        for fold, booster in zip(run.folds, run.boosters, strict=True):
-            mine = np.flatnonzero(np.isin(background, fold.test))
-            if not len(mine):
-                continue
-            plain = x[background[mine]]
-            swapped = np.repeat(plain, SWAPS, axis=0)
-            swapped[:, sn] = x[drawn[mine].ravel()][:, sn]
-            before.append(fit.raw(booster, plain, trees))
-            after.append(fit.raw(booster, swapped, trees))
-    was, now = np.concatenate(before), np.concatenate(after)
+    swapped = np.repeat(x[background], SWAPS, axis=0)
+    swapped[:, sn] = x[drawn.ravel()][:, sn]
+    was = np.array([run.score(background, x[background], trees) for run in runs])
+    now = np.array([run.score(np.repeat(background, SWAPS), swapped, trees) for run in runs])
     n = len(background)
     for t in limits:
         out[t.name] = {

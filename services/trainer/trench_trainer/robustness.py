@@ -134,7 +134,7 @@ def measure(
 
 
 class _Models:
-    """The boosters of each partition, and which of them may score a row."""
+    """The boosters of each partition and the thresholds."""
 
     def __init__(self, rows: Table, names: Sequence[str], runs: Sequence[fit.Staged], trees: int, limits: Sequence[Threshold]):
         position = rows.schema.position()
@@ -145,14 +145,7 @@ class _Models:
     def flag(self, at: np.ndarray, x: np.ndarray) -> np.ndarray:
         """By threshold and row the share of partitions that flag whole vectors standing for the rows at these positions."""
         x = x[:, self._columns].astype(np.float64)
-        out = np.zeros((len(self._margins), len(at)))
-        for run in self._runs:
-            for fold, booster in zip(run.folds, run.boosters, strict=True):
-                mine = np.isin(at, fold.test)
-                if mine.any():
-                    margin = fit.raw(booster, x[mine], self._trees)
-                    out[:, mine] += margin >= self._margins
-        return out / len(self._runs)
+        return np.mean([run.score(at, x, self._trees) >= self._margins for run in self._runs], axis=0)
 
 
 class _Recall:
