@@ -72,6 +72,18 @@ type Record struct {
 	// VectorSchema is the hash of the schema that the vector's columns are of, empty
 	// when it is not known. It is not a column of the row.
 	VectorSchema string
+	// Trace says where the record has been on its way here, nil when it came over no
+	// bus. It is not a column of the row.
+	Trace []Hop
+}
+
+// Hop is one station of a record: a stage handed it on.
+type Hop struct {
+	Stage  string
+	Micros int64 // when, µs since the Unix epoch
+	// Partition and Offset are where the stage had read it from, −1 for the first.
+	Partition int
+	Offset    int64
 }
 
 // Verdict is what Trench makes of a flow.

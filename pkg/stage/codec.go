@@ -1,6 +1,8 @@
 package stage
 
 import (
+	"time"
+
 	"trench/pkg/bus"
 	"trench/pkg/flow"
 	"trench/pkg/record"
@@ -28,7 +30,11 @@ func DecodeVerdict(rec *bus.Record, r *record.Record) error {
 	if err := wire.CheckMessage(rec.Header(wire.HeaderMessage), wire.MessageVerdict); err != nil {
 		return err
 	}
-	return wire.UnmarshalVerdict(rec.Value, r)
+	if err := wire.UnmarshalVerdict(rec.Value, r); err != nil {
+		return err
+	}
+	r.Trace = wire.ParseTrace(rec.Header(wire.HeaderTrace))
+	return nil
 }
 
 // DecodeDeadLetter reads a record of the topic wire.TopicDeadLetter.
@@ -39,20 +45,23 @@ func DecodeDeadLetter(rec *bus.Record, d *wire.DeadLetter) error {
 	return wire.UnmarshalDeadLetter(rec.Value, d)
 }
 
-// EncodeFlow makes the record of the topic wire.TopicFlows.
-func EncodeFlow(f *flow.Flow) (bus.Record, error) {
+// EncodeFlow makes the record of the topic wire.TopicFlows; its trace begins with
+// stage.
+func EncodeFlow(f *flow.Flow, stage string) (bus.Record, error) {
 	b, err := wire.MarshalFlow(nil, f)
-	return keyed(wire.TopicFlows, wire.MessageFlow, f.ID, b), err
+	r := keyed(wire.TopicFlows, wire.MessageFlow, f.ID, b)
+	addHop(&r, stage, nil)
+	return r, err
 }
 
 // EncodeFeatures makes the record of the topic wire.TopicFeatures.
-func EncodeFeatures(r *record.Record) (bus.Record, error) {
+func EncodeFeatures(r *record.Record, _ *bus.Record) (bus.Record, error) {
 	b, err := wire.MarshalFeatures(nil, r)
 	return keyed(wire.TopicFeatures, wire.MessageFeatures, r.FlowID, b), err
 }
 
 // EncodeVerdict makes the record of the topic wire.TopicVerdicts.
-func EncodeVerdict(r *record.Record) (bus.Record, error) {
+func EncodeVerdict(r *record.Record, _ *bus.Record) (bus.Record, error) {
 	b, err := wire.MarshalVerdict(nil, r)
 	return keyed(wire.TopicVerdicts, wire.MessageVerdict, r.FlowID, b), err
 }
@@ -62,4 +71,16 @@ func keyed(topic, message string, id flow.ID, value []byte) bus.Record {
 		Topic: topic, Key: id[:], Value: value,
 		Headers: []bus.Header{{Key: wire.HeaderMessage, Value: []byte(message)}},
 	}
+}
+
+// addHop gives r the trace of the record it was made from, nil if from none, with
+// one more hop.
+func addHop(r *bus.Record, stage string, from *bus.Record) {
+	h := record.Hop{Stage: stage, Micros: time.Now().UnixMicro(), Partition: -1, Offset: -1}
+	var trace []byte
+	if from != nil {
+		h.Partition, h.Offset = from.Partition, from.Offset
+		trace = from.Header(wire.HeaderTrace)
+	}
+	r.Headers = append(r.Headers, bus.Header{Key: wire.HeaderTrace, Value: wire.AppendHop(trace, h)})
 }

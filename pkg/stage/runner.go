@@ -75,8 +75,7 @@ type worker[T any] struct {
 	*Runner[T]
 	handler Handler[T]
 	records []bus.Record
-	values  []T
-	origin  []int // of values in records
+	batch   Batch[T]
 }
 
 // serve works on one claim until it or ctx ends.
@@ -145,27 +144,26 @@ func (w *worker[T]) deliver(ctx context.Context, claim bus.Claim) error {
 	defer cancel()
 
 	var dead []bus.Record
-	n := 0
-	w.origin = w.origin[:0]
-	if more := len(w.records) - len(w.values); more > 0 {
-		w.values = append(w.values, make([]T, more)...)
+	clear(w.batch.Records)
+	w.batch.Records = w.batch.Records[:0]
+	if more := len(w.records) - len(w.batch.Values); more > 0 {
+		w.batch.Values = append(w.batch.Values, make([]T, more)...)
 	}
 	for i := range w.records {
-		if err := w.Decode(&w.records[i], &w.values[n]); err != nil {
+		if err := w.Decode(&w.records[i], &w.batch.Values[len(w.batch.Records)]); err != nil {
 			dead = append(dead, w.bury(&w.records[i], reasonDecode, err))
 			continue
 		}
-		w.origin = append(w.origin, i)
-		n++
+		w.batch.Records = append(w.batch.Records, &w.records[i])
 	}
-	if n > 0 {
+	if n := len(w.batch.Records); n > 0 {
 		err := w.retry(ctx, func() error {
-			rejects, err := w.handler.Handle(ctx, w.values[:n])
+			rejects, err := w.handler.Handle(ctx, Batch[T]{w.batch.Values[:n], w.batch.Records})
 			if err != nil {
 				return err
 			}
 			for _, x := range rejects {
-				dead = append(dead, w.bury(&w.records[w.origin[x.Index]], reasonReject, x.Err))
+				dead = append(dead, w.bury(w.batch.Records[x.Index], reasonReject, x.Err))
 			}
 			return nil
 		})

@@ -25,8 +25,8 @@ import (
 // handler is a Handler made of a function.
 type handler func(ctx context.Context, batch []int) ([]stage.Reject, error)
 
-func (h handler) Handle(ctx context.Context, batch []int) ([]stage.Reject, error) {
-	return h(ctx, batch)
+func (h handler) Handle(ctx context.Context, batch stage.Batch[int]) ([]stage.Reject, error) {
+	return h(ctx, batch.Values)
 }
 
 // rig is a runner that reads numbers from the topic "in".
@@ -61,7 +61,8 @@ func (r *rig) pipe() *rig {
 					out[i] = 2 * in[i]
 				}
 			},
-			Encode: func(n *int) (bus.Record, error) {
+			Stage: "double",
+			Encode: func(n *int, _ *bus.Record) (bus.Record, error) {
 				if *n == 26 {
 					return bus.Record{}, errors.New("unlucky")
 				}

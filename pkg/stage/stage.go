@@ -27,7 +27,13 @@ type Handler[T any] interface {
 	// order. With an error nothing is taken as done, and the whole batch comes
 	// again, unless the error wraps ErrPermanent. Handle must not keep batch or
 	// anything in it after returning.
-	Handle(ctx context.Context, batch []T) ([]Reject, error)
+	Handle(ctx context.Context, batch Batch[T]) ([]Reject, error)
+}
+
+// Batch is what a stage works on at once.
+type Batch[T any] struct {
+	Values  []T
+	Records []*bus.Record // Values[i] is what Records[i] says
 }
 
 // Reject is one value of a batch that can not be handled.
@@ -44,8 +50,11 @@ type Pipe[In, Out any] struct {
 	// Process fills out[i] from in[i]; out's elements are those of an earlier
 	// batch, so that their memory can be used again.
 	Process func(in []In, out []Out)
-	// Encode makes the record to write. Its bytes must be new: the bus may keep them.
-	Encode   func(*Out) (bus.Record, error)
+	// Encode makes the record to write, from what the record says that was read. Its
+	// bytes must be new: the bus may keep them.
+	Encode func(out *Out, from *bus.Record) (bus.Record, error)
+	// Stage names the hop that the record's trace gets.
+	Stage    string
 	Producer bus.Producer
 
 	out     []Out
@@ -54,20 +63,22 @@ type Pipe[In, Out any] struct {
 }
 
 // Handle implements Handler.
-func (p *Pipe[In, Out]) Handle(ctx context.Context, batch []In) ([]Reject, error) {
-	if n := len(batch) - len(p.out); n > 0 {
+func (p *Pipe[In, Out]) Handle(ctx context.Context, batch Batch[In]) ([]Reject, error) {
+	if n := len(batch.Values) - len(p.out); n > 0 {
 		p.out = append(p.out, make([]Out, n)...)
 	}
-	out := p.out[:len(batch)]
-	p.Process(batch, out)
-	p.records, p.index = make([]bus.Record, 0, len(batch)), p.index[:0]
+	out := p.out[:len(batch.Values)]
+	p.Process(batch.Values, out)
+	p.records, p.index = make([]bus.Record, 0, len(out)), p.index[:0]
 	var rejects []Reject
 	for i := range out {
-		r, err := p.Encode(&out[i])
+		from := batch.Records[i]
+		r, err := p.Encode(&out[i], from)
 		if err != nil {
 			rejects = append(rejects, Reject{i, err})
 			continue
 		}
+		addHop(&r, p.Stage, from)
 		p.records, p.index = append(p.records, r), append(p.index, i)
 	}
 	err := p.Producer.Write(ctx, p.records)

@@ -109,7 +109,7 @@ type sender struct {
 }
 
 func (s *sender) add(ctx context.Context, f *flow.Flow) error {
-	r, err := stage.EncodeFlow(f)
+	r, err := stage.EncodeFlow(f, name)
 	if err != nil {
 		r = bury(f.ID[:], nil, err)
 		s.metrics.dead.Inc()

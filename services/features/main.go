@@ -80,6 +80,7 @@ func (s *settings) handler(producer bus.Producer) stage.Handler[flow.Flow] {
 			}
 		},
 		Encode:   stage.EncodeFeatures,
+		Stage:    name,
 		Producer: producer,
 	}
 }

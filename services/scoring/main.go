@@ -106,6 +106,7 @@ func handler(source *scoring.Source, schema *features.Schema, producer bus.Produ
 			scorer.Process(rows)
 		},
 		Encode:   stage.EncodeVerdict,
+		Stage:    name,
 		Producer: producer,
 	}
 }

@@ -108,7 +108,7 @@ func TestNoRecordIsLostWhileModelAndListsAreExchanged(t *testing.T) {
 			}
 			binary.BigEndian.PutUint64(r.FlowID[:], uint64(sent))
 			sent++
-			rec, err := stage.EncodeFeatures(r)
+			rec, err := stage.EncodeFeatures(r, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -117,10 +117,10 @@ type inserter[T any] struct {
 }
 
 // Handle implements stage.Handler.
-func (i *inserter[T]) Handle(ctx context.Context, batch []T) ([]stage.Reject, error) {
+func (i *inserter[T]) Handle(ctx context.Context, batch stage.Batch[T]) ([]stage.Reject, error) {
 	i.rows, i.index = i.rows[:0], i.index[:0]
-	for n := range batch {
-		i.rows, i.index = append(i.rows, &batch[n]), append(i.index, n)
+	for n := range batch.Values {
+		i.rows, i.index = append(i.rows, &batch.Values[n]), append(i.index, n)
 	}
 	var rejects []stage.Reject
 	for {

@@ -24,7 +24,7 @@ func TestRowsThatCannotBeStoredAreLeftOutAndTheRestGoesIn(t *testing.T) {
 		}
 		return nil
 	}}
-	rejects, err := i.Handle(t.Context(), []int{10, 11, 20, 21, 30})
+	rejects, err := i.Handle(t.Context(), stage.Batch[int]{Values: []int{10, 11, 20, 21, 30}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +49,7 @@ func TestPermanentFaultsOfTheStoreStopTheStage(t *testing.T) {
 		permanent bool
 	}{{store.ErrPermanent, true}, {errors.New("away"), false}} {
 		fault = c.fault
-		if _, err := i.Handle(t.Context(), []int{1}); !errors.Is(err, c.fault) || errors.Is(err, stage.ErrPermanent) != c.permanent {
+		if _, err := i.Handle(t.Context(), stage.Batch[int]{Values: []int{1}}); !errors.Is(err, c.fault) || errors.Is(err, stage.ErrPermanent) != c.permanent {
 			t.Errorf("err = %v", err)
 		}
 	}
