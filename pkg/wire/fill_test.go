@@ -124,6 +124,8 @@ func eachField[T any](t *testing.T, visit func(t *testing.T, path string, v *T))
 			visit(t, path, v)
 		}
 		switch reflect.Zero(typ).Interface().(type) {
+		case []record.Hop: // travels in a header
+			return
 		case flow.ID:
 			leaf(func(v reflect.Value) { v.Index(3).SetUint(7) })
 			return
