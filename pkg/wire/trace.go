@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"math"
 	"strconv"
 
 	"trench/pkg/record"
@@ -24,26 +25,28 @@ const maxHops = 16
 // shares no memory with trace. A trace that makes no sense is begun anew: it must
 // not stop a record.
 func AppendHop(trace []byte, h record.Hop) []byte {
-	hops := ParseTrace(trace)
-	if len(hops) == 0 {
-		trace = nil
+	hops, last := 0, int64(0)
+	for rest := trace; len(rest) > 0; hops++ {
+		var one hop
+		var ok bool
+		if one, rest, ok = cutHop(rest); !ok || hops == maxHops {
+			trace, hops, last = nil, 0, 0
+			break
+		}
+		last += one.step
 	}
-	if len(hops) >= maxHops {
+	if hops == maxHops {
 		return bytes.Clone(trace)
 	}
-	out := append(make([]byte, 0, len(trace)+64), trace...)
-	if len(out) > 0 {
+	out := append(make([]byte, 0, len(trace)+48), trace...)
+	if hops > 0 {
 		out = append(out, ' ')
 	}
 	out = append(append(out, h.Stage...), '=')
-	if n := len(hops); n > 0 {
-		step := h.Micros - hops[n-1].Micros
-		if step >= 0 {
-			out = append(out, '+')
-		}
-		out = strconv.AppendInt(out, step, 10)
+	if step := h.Micros - last; hops > 0 && step >= 0 {
+		out = strconv.AppendInt(append(out, '+'), step, 10)
 	} else {
-		out = strconv.AppendInt(out, h.Micros, 10)
+		out = strconv.AppendInt(out, step, 10)
 	}
 	if h.Partition >= 0 {
 		out = strconv.AppendInt(append(out, ','), int64(h.Partition), 10)
@@ -55,34 +58,52 @@ func AppendHop(trace []byte, h record.Hop) []byte {
 // ParseTrace reads the value of HeaderTrace; nil when it makes no sense.
 func ParseTrace(trace []byte) []record.Hop {
 	var hops []record.Hop
+	var at int64
 	for rest := trace; len(rest) > 0; {
-		var word []byte
-		word, rest, _ = bytes.Cut(rest, []byte{' '})
-		stage, at, ok := bytes.Cut(word, []byte{'='})
-		if !ok || len(stage) == 0 || len(hops) == maxHops {
+		var one hop
+		var ok bool
+		if one, rest, ok = cutHop(rest); !ok || len(hops) == maxHops {
 			return nil
 		}
-		h := record.Hop{Stage: string(stage), Partition: -1, Offset: -1}
-		at, place, read := bytes.Cut(at, []byte{','})
-		var err error
-		if h.Micros, err = strconv.ParseInt(string(at), 10, 64); err != nil {
-			return nil
-		}
-		if n := len(hops); n > 0 {
-			h.Micros += hops[n-1].Micros
-		}
-		if read {
-			partition, offset, ok := bytes.Cut(place, []byte{':'})
-			p, err := strconv.ParseInt(string(partition), 10, 32)
-			if !ok || err != nil {
-				return nil
-			}
-			if h.Offset, err = strconv.ParseInt(string(offset), 10, 64); err != nil {
-				return nil
-			}
-			h.Partition = int(p)
-		}
-		hops = append(hops, h)
+		at += one.step
+		hops = append(hops, record.Hop{Stage: string(one.stage), Micros: at, Partition: one.partition, Offset: one.offset})
 	}
 	return hops
+}
+
+// hop is one word of a trace; the first one's step is from the Unix epoch.
+type hop struct {
+	stage        []byte
+	step, offset int64
+	partition    int
+}
+
+// cutHop reads the first word of a trace that is not empty.
+func cutHop(trace []byte) (h hop, rest []byte, ok bool) {
+	word, rest, more := bytes.Cut(trace, []byte{' '})
+	if more && len(rest) == 0 {
+		return h, nil, false
+	}
+	stage, at, ok := bytes.Cut(word, []byte{'='})
+	if !ok || len(stage) == 0 {
+		return h, nil, false
+	}
+	h = hop{stage: stage, partition: -1, offset: -1}
+	at, place, read := bytes.Cut(at, []byte{','})
+	if h.step, ok = number(at); !ok || !read {
+		return h, rest, ok
+	}
+	partition, offset, _ := bytes.Cut(place, []byte{':'})
+	p, ok := number(partition)
+	if !ok || p < 0 || p > math.MaxInt32 {
+		return h, nil, false
+	}
+	h.partition = int(p)
+	h.offset, ok = number(offset)
+	return h, rest, ok
+}
+
+func number(b []byte) (int64, bool) {
+	n, err := strconv.ParseInt(string(b), 10, 64)
+	return n, err == nil
 }

@@ -81,3 +81,12 @@ func TestAnyTraceIsReadAsItWasWritten(t *testing.T) {
 		}
 	})
 }
+
+func BenchmarkAppendHop(b *testing.B) {
+	trace := []byte("capture=1764003680123456 features=+5210,3:18822")
+	h := record.Hop{Stage: "scoring", Micros: 1764003680138666, Partition: 0, Offset: 1212}
+	b.ReportAllocs()
+	for b.Loop() {
+		wire.AppendHop(trace, h)
+	}
+}
