@@ -11,9 +11,10 @@ package bus
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
+
+	"trench/pkg/fault"
 )
 
 // Record is one record of a topic. Partition, Offset and Time are set by the bus
@@ -89,10 +90,10 @@ type Claim interface {
 }
 
 // ErrClaimLost is wrapped by errors of a claim that is over.
-var ErrClaimLost = errors.New("claim lost")
+var ErrClaimLost = fault.ErrClaimLost
 
 // ErrConfiguration is wrapped by errors that only an operator can end.
-var ErrConfiguration = errors.New("wrong configuration")
+var ErrConfiguration = fault.ErrConfiguration
 
 // Refusal is a record that the bus will never take.
 type Refusal struct {

@@ -1,6 +1,6 @@
 // Package obs lets a running program be looked at: logs, metrics and health.
 //
-//	/healthz  200 as long as the process answers
+//	/healthz  200 as long as the process works, else 503 and why only a restart helps
 //	/readyz   200 when every check passes, else 503 and which does not
 //	/metrics  Prometheus
 package obs
@@ -81,36 +81,46 @@ func (c HTTPConfig) Validate() error {
 	return nil
 }
 
-// Check is one condition of being ready. It must answer quickly.
+// Check is one condition of being ready or healthy. It must answer quickly.
 type Check func(context.Context) error
 
 // Server serves health and metrics.
 type Server struct {
 	Config   HTTPConfig
 	Registry *prometheus.Registry
-	Ready    []Check
-	Log      *slog.Logger
+	// Ready are the conditions of doing what the program is there for. One that is
+	// not met may be met again by itself.
+	Ready []Check
+	// Live are the conditions of being able to: one that is not met never will be,
+	// without a restart.
+	Live []Check
+	Log  *slog.Logger
 }
 
 // Handler returns what the server serves.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok\n") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("GET /healthz", answer(s.Live, "ok\n"))
+	mux.HandleFunc("GET /readyz", answer(s.Ready, "ready\n"))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(s.Registry, promhttp.HandlerOpts{}))
+	return mux
+}
+
+// answer says yes, or what is not as it should be.
+func answer(checks []Check, yes string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), 5*time.Second)
 		defer cancel()
 		var errs []error
-		for _, check := range s.Ready {
+		for _, check := range checks {
 			errs = append(errs, check(ctx))
 		}
 		if err := errors.Join(errs...); err != nil {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 			return
 		}
-		io.WriteString(w, "ready\n")
-	})
-	mux.Handle("GET /metrics", promhttp.HandlerFor(s.Registry, promhttp.HandlerOpts{}))
-	return mux
+		io.WriteString(w, yes)
+	}
 }
 
 // Run serves until ctx ends, which is no error.

@@ -30,10 +30,10 @@ func get(t *testing.T, url string) (int, string) {
 
 func TestReadyNamesWhatIsNot(t *testing.T) {
 	t.Parallel()
-	var fault error
+	var fault, stuck error
 	s := &obs.Server{Registry: obs.NewRegistry(), Ready: []obs.Check{
 		func(context.Context) error { return nil }, func(context.Context) error { return fault },
-	}}
+	}, Live: []obs.Check{func(context.Context) error { return stuck }}}
 	srv := httptest.NewServer(s.Handler())
 	defer srv.Close()
 	if code, body := get(t, srv.URL+"/readyz"); code != 200 {
@@ -45,6 +45,10 @@ func TestReadyNamesWhatIsNot(t *testing.T) {
 	}
 	if code, _ := get(t, srv.URL+"/healthz"); code != 200 {
 		t.Errorf("healthz: %d while not ready", code)
+	}
+	stuck = errors.New("worker 3 is stuck")
+	if code, body := get(t, srv.URL+"/healthz"); code != 503 || body != "worker 3 is stuck\n" {
+		t.Errorf("healthz: %d %q", code, body)
 	}
 	if code, body := get(t, srv.URL+"/metrics"); code != 200 || !strings.Contains(body, "go_goroutines") {
 		t.Errorf("metrics: %d", code)

@@ -2,6 +2,9 @@
 // logs, health, waiting for what they need, and exit codes.
 //
 //	flags ─► configuration ─► log, metrics, HTTP ─► wait for Kafka (and more) ─► run until done or told to stop
+//
+// Services start in any order: each waits for what it needs, and says so. Only a
+// wrong configuration, which waiting does not end, ends the process.
 package service
 
 import (
@@ -12,13 +15,13 @@ import (
 	"io"
 	"log/slog"
 	"sync/atomic"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
 	"trench/pkg/bus/kafka"
 	"trench/pkg/config"
+	"trench/pkg/fault"
 	"trench/pkg/obs"
 	"trench/pkg/stage"
 )
@@ -36,20 +39,25 @@ var ErrInput = errors.New("input")
 
 // Config is the part of the configuration that every service has.
 type Config struct {
-	Kafka kafka.Config   `yaml:"kafka"`
-	HTTP  obs.HTTPConfig `yaml:"http"`
-	Log   obs.LogConfig  `yaml:"log"`
+	Kafka kafka.Config `yaml:"kafka"`
+	// Topics are what the topics are compared with at the start.
+	Topics TopicsConfig   `yaml:"topics"`
+	HTTP   obs.HTTPConfig `yaml:"http"`
+	Log    obs.LogConfig  `yaml:"log"`
 }
 
 // DefaultConfig returns a broker on this machine, and health on a port of it,
 // one for each service so that all of them can run here.
 func DefaultConfig(port uint16) Config {
-	return Config{Kafka: kafka.DefaultConfig(), HTTP: obs.HTTPConfig{Listen: fmt.Sprintf("127.0.0.1:%d", port)}, Log: obs.DefaultLogConfig()}
+	return Config{
+		Kafka: kafka.DefaultConfig(), Topics: DefaultTopicsConfig(),
+		HTTP: obs.HTTPConfig{Listen: fmt.Sprintf("127.0.0.1:%d", port)}, Log: obs.DefaultLogConfig(),
+	}
 }
 
 // Validate reports all faults at once.
 func (c Config) Validate() error {
-	return errors.Join(config.Section("kafka", c.Kafka.Validate()), config.Section("http", c.HTTP.Validate()), config.Section("log", c.Log.Validate()))
+	return errors.Join(config.Section("kafka", c.Kafka.Validate()), config.Section("topics", c.Topics.Validate()), config.Section("http", c.HTTP.Validate()), config.Section("log", c.Log.Validate()))
 }
 
 // ValidateStage reports the faults of a service's stage, also where it does not go
@@ -70,16 +78,16 @@ type Program struct {
 	Common *Config                       // the part of it that every service has
 	// Topics must exist before Run is called.
 	Topics []string
-	// Needs are further things to wait for; an error that wraps ErrFatal ends the
-	// service, any other is logged and tried again.
+	// Needs are further things to wait for; an error of the class Configuration (see
+	// package fault) ends the service, any other is logged and tried again.
 	Needs func() (map[string]obs.Check, error)
-	// Run does the work until it is done or ctx ends. It calls ready with the
-	// conditions of being ready as soon as it knows them.
+	// Run does the work until it is done or ctx ends. It tells env the conditions of
+	// being ready and healthy as soon as it knows them.
 	Run func(ctx context.Context, env *Env) error
 }
 
 // ErrFatal is wrapped by errors of Needs that waiting will not end.
-var ErrFatal = errors.New("can not start")
+var ErrFatal = fault.ErrConfiguration
 
 // Env is what a service works with.
 type Env struct {
@@ -87,10 +95,15 @@ type Env struct {
 	Registry *prometheus.Registry
 	Metrics  *kafka.Metrics
 	ready    atomic.Pointer[obs.Check]
+	live     atomic.Pointer[obs.Check]
 }
 
 // SetReady says what being ready means from now on.
 func (e *Env) SetReady(c obs.Check) { e.ready.Store(&c) }
+
+// SetLive says what being healthy means from now on; before, answering is enough. An
+// error of it must mean that only a restart helps.
+func (e *Env) SetLive(c obs.Check) { e.live.Store(&c) }
 
 // Main runs a program with its arguments and returns its exit code.
 func Main(ctx context.Context, p Program, args []string, stderr io.Writer) int {
@@ -133,10 +146,14 @@ func Main(ctx context.Context, p Program, args []string, stderr io.Writer) int {
 func (p Program) run(ctx context.Context, log *slog.Logger) error {
 	env := &Env{Log: log, Registry: obs.NewRegistry()}
 	env.Metrics = kafka.NewMetrics(env.Registry)
-	env.SetReady(func(context.Context) error { return errors.New("starting") })
-	server := &obs.Server{Config: p.Common.HTTP, Registry: env.Registry, Log: log, Ready: []obs.Check{
-		func(ctx context.Context) error { return (*env.ready.Load())(ctx) },
-	}}
+	w := &waiting{log: log}
+	env.SetReady(w.ready)
+	env.SetLive(func(context.Context) error { return nil })
+	server := &obs.Server{
+		Config: p.Common.HTTP, Registry: env.Registry, Log: log,
+		Ready: []obs.Check{func(ctx context.Context) error { return (*env.ready.Load())(ctx) }},
+		Live:  []obs.Check{func(ctx context.Context) error { return (*env.live.Load())(ctx) }},
+	}
 	// The server outlives the work: health is visible while it drains.
 	serve, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
@@ -149,9 +166,14 @@ func (p Program) run(ctx context.Context, log *slog.Logger) error {
 	})
 	g.Go(func() error { // ends when done, or with work
 		defer stop()
-		if err := p.await(work, env); err != nil {
+		needs, err := p.needs()
+		if err == nil {
+			err = w.all(work, needs)
+		}
+		if err != nil || work.Err() != nil {
 			return err
 		}
+		p.compareTopics(work, log)
 		return p.Run(work, env)
 	})
 	err := g.Wait()
@@ -161,39 +183,15 @@ func (p Program) run(ctx context.Context, log *slog.Logger) error {
 	return err
 }
 
-// await waits until everything the program needs is there, or ctx ends.
-func (p Program) await(ctx context.Context, env *Env) error {
+// needs are what the program waits for.
+func (p Program) needs() (map[string]obs.Check, error) {
 	needs := map[string]obs.Check{}
 	if p.Needs != nil {
 		var err error
 		if needs, err = p.Needs(); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	needs["kafka"] = func(ctx context.Context) error { return kafka.Ping(ctx, p.Common.Kafka, p.Topics...) }
-	const every, speak = 500 * time.Millisecond, 20 // a line every 10 s
-	for name, check := range needs {
-		for try := 0; ; try++ {
-			err := check(ctx)
-			if err == nil {
-				break
-			}
-			if ctx.Err() != nil {
-				return nil
-			}
-			if errors.Is(err, ErrFatal) {
-				return err
-			}
-			env.SetReady(func(context.Context) error { return fmt.Errorf("waiting for %s: %w", name, err) })
-			if try%speak == 0 {
-				env.Log.Warn("waiting", "for", name, "err", err)
-			}
-			select {
-			case <-time.After(every):
-			case <-ctx.Done():
-				return nil
-			}
-		}
-	}
-	return nil
+	return needs, nil
 }

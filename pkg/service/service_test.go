@@ -19,6 +19,7 @@ import (
 	"trench/pkg/obs"
 	"trench/pkg/service"
 	"trench/pkg/stage"
+	"trench/pkg/wire"
 )
 
 // safe is a buffer that can be read while it is written.
@@ -105,12 +106,12 @@ func TestHealthIsServedUntilTheWorkHasDrained(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	var log safe
 	at := regexp.MustCompile(`address=(\S+)`)
-	ready := func() (int, string) {
+	ask := func(path string) (int, string) {
 		m := at.FindStringSubmatch(log.String())
 		if m == nil {
 			return 0, ""
 		}
-		resp, err := http.Get("http://" + m[1] + "/readyz")
+		resp, err := http.Get("http://" + m[1] + path)
 		if err != nil {
 			return 0, err.Error()
 		}
@@ -118,27 +119,31 @@ func TestHealthIsServedUntilTheWorkHasDrained(t *testing.T) {
 		body, _ := io.ReadAll(resp.Body)
 		return resp.StatusCode, string(body)
 	}
-	until := func(want int) {
+	until := func(path string, want int, text string) {
 		deadline := time.Now().Add(20 * time.Second)
 		for {
-			code, body := ready()
-			if code == want {
+			code, body := ask(path)
+			if code == want && strings.Contains(body, text) {
 				return
 			}
 			if time.Now().After(deadline) {
-				t.Fatalf("readyz: %d %q, want %d:\n%s", code, body, want, &log)
+				t.Errorf("%s: %d %q, want %d and %q:\n%s", path, code, body, want, text, &log)
+				return
 			}
 			time.Sleep(5 * time.Millisecond)
 		}
 	}
 	var drained bool
 	p := program(t, func(ctx context.Context, env *service.Env) error {
-		until(http.StatusServiceUnavailable)
+		until("/readyz", http.StatusServiceUnavailable, "starting")
+		until("/healthz", http.StatusOK, "ok")
 		env.SetReady(func(context.Context) error { return nil })
-		until(http.StatusOK)
+		until("/readyz", http.StatusOK, "ready")
+		env.SetLive(func(context.Context) error { return errors.New("worker 1 is stuck") })
+		until("/healthz", http.StatusServiceUnavailable, "worker 1 is stuck")
 		stop()
 		<-ctx.Done()
-		until(http.StatusOK) // still served
+		until("/readyz", http.StatusOK, "ready") // still served
 		drained = true
 		return nil
 	})
@@ -160,7 +165,7 @@ func TestItWaitsForWhatItNeeds(t *testing.T) {
 		}}, nil
 	}
 	var log safe
-	if code := service.Main(t.Context(), p, nil, &log); code != 0 || tries != 3 || !strings.Contains(log.String(), `for="the store" err=away`) {
+	if code := service.Main(t.Context(), p, nil, &log); code != 0 || tries != 3 || !strings.Contains(log.String(), `for="the store" since=0s err=away`) {
 		t.Errorf("exit code %d after %d tries:\n%s", code, tries, &log)
 	}
 	p.Needs = func() (map[string]obs.Check, error) {
@@ -181,6 +186,33 @@ func TestWaitingEndsWhenTold(t *testing.T) {
 	var log safe
 	if code := service.Main(ctx, p, nil, &log); code != 0 || !strings.Contains(log.String(), "topic absent is missing") {
 		t.Errorf("exit code %d:\n%s", code, &log)
+	}
+}
+
+func TestTopicsThatAreNotAsTheyShouldBeAreReported(t *testing.T) {
+	t.Parallel()
+	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(3, wire.TopicFlows), kfake.SeedTopics(12, wire.TopicFeatures))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	ran := false
+	p := program(t, func(context.Context, *service.Env) error { ran = true; return nil })
+	p.Common.Kafka.Brokers, p.Common.Topics.Retention = c.ListenAddrs(), time.Hour
+	p.Topics = []string{wire.TopicFlows, wire.TopicFeatures}
+	var log safe
+	if code := service.Main(t.Context(), p, nil, &log); code != 0 || !ran {
+		t.Errorf("exit code %d, ran %v", code, ran)
+	}
+	for _, want := range []string{
+		"topic=" + wire.TopicFlows + ` difference="has 3 partitions, not 6"`, "topic=" + wire.TopicFeatures + ` difference="keeps records 168h0m0s, not 1h0m0s"`,
+	} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("%q is not logged:\n%s", want, &log)
+		}
+	}
+	if strings.Contains(log.String(), "12 partitions") {
+		t.Errorf("more partitions are no fault:\n%s", &log)
 	}
 }
 

@@ -336,9 +336,13 @@ func TestBatchesEndByCountBytesAndAge(t *testing.T) {
 	if d := cmp.Diff([]int{10, 10, 5}, sizes(t, func(c *stage.Config) { c.BatchRecords = 10 }, 25)); d != "" {
 		t.Errorf("by count (-want +got):\n%s", d)
 	}
-	// A record has 3 bytes of key, 3 of value and 2 of header; 64 are fetched at once.
-	if d := cmp.Diff([]int{64, 36}, sizes(t, func(c *stage.Config) { c.BatchRecords, c.BatchBytes = 1000, 400 }, 100)); d != "" {
+	// A record has 3 bytes of key, 3 of value and 2 of header; 64 are fetched at once,
+	// and what is too much is the next batch's.
+	if d := cmp.Diff([]int{50, 50}, sizes(t, func(c *stage.Config) { c.BatchRecords, c.BatchBytes = 1000, 400 }, 100)); d != "" {
 		t.Errorf("by bytes (-want +got):\n%s", d)
+	}
+	if d := cmp.Diff([]int{1, 1, 1}, sizes(t, func(c *stage.Config) { c.BatchRecords, c.BatchBytes = 1000, 7 }, 3)); d != "" {
+		t.Errorf("records larger than a batch (-want +got):\n%s", d)
 	}
 	synctest.Test(t, func(t *testing.T) {
 		var ages []time.Duration
@@ -414,7 +418,7 @@ func TestValidateReportsEveryFault(t *testing.T) {
 		t.Fatal(err)
 	}
 	err := stage.Config{RetryMin: 2}.Validate()
-	for _, want := range []string{"batch_records:", "batch_bytes:", "batch_age:", "workers:", "grace:", "retry_min:", "retry_max:", "above retry_max"} {
+	for _, want := range []string{"batch_records:", "batch_bytes:", "batch_age:", "workers:", "grace:", "retry_min:", "retry_max:", "above retry_max", "in_flight:", "stall:"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not reported: %v", want, err)
 		}

@@ -3,14 +3,28 @@
 // knows nothing of the bus; the Runner around it fetches, decodes, hands over,
 // and commits when everything is acknowledged:
 //
-//	fetch ─► decode ─► Handle (process, write, wait for the acknowledgement) ─► commit
-//	           │          │  ▲
-//	           │          │  └── transient fault: back off, again
-//	           └──────────┴───── can't be decoded, processed or delivered: dead letter
+//	fetch ─► collect ─┬► decode ─► Handle (process, write, wait for the acknowledgement) ─┬► commit, in order
+//	                  ├► decode ─► Handle …       │  ▲                                    │
+//	                  └► … Config.InFlight of them│  └── transient fault: back off, again │
+//	                                              └── can't be decoded, processed or ─────┘
+//	                                                  delivered: dead letter
 //
-// Delivery is at least once. When the stage has to stop, or loses its partitions,
-// the batch in hand still gets Config.Grace to reach its end; if that fails it is
-// dropped uncommitted and delivered again.
+// A worker is one member of the consumer group. It owns the claim, collects batches
+// and commits them; its lanes, each with a Handler of its own, take one batch each
+// to its end at the same time. While all are busy one more batch is collected, and
+// when that is full nothing is fetched any more: so a worker holds at most
+// InFlight+1 batches of BatchRecords and BatchBytes, and the few records that the
+// last fetch brought too much.
+//
+// Delivery is at least once, and a commit covers whole batches only. When the stage
+// has to stop, or loses its partitions, the batches in flight still get
+// Config.Grace to reach their end; what does not reach it is dropped uncommitted
+// and delivered again, and so is everything after a batch that failed for good.
+//
+// What an error means is its class in package fault. A transient one is tried again
+// for as long as the claim lasts. Of a batch that is refused as a whole, or makes
+// its handler panic, the halves are handled one after the other, and halves of
+// these, until the record that does it is alone: that one becomes a dead letter.
 package stage
 
 import (
@@ -18,15 +32,18 @@ import (
 	"errors"
 
 	"trench/pkg/bus"
+	"trench/pkg/fault"
 )
 
-// Handler takes the batches of a stage to their end. It is used by one goroutine.
+// Handler takes the batches of a stage to their end. It is used by one goroutine at
+// a time.
 type Handler[T any] interface {
 	// Handle returns when everything that became of the batch is acknowledged.
 	// Values that can not be handled are returned as rejects; they need not be in
-	// order. With an error nothing is taken as done, and the whole batch comes
-	// again, unless the error wraps ErrPermanent. Handle must not keep batch or
-	// anything in it after returning.
+	// order. With an error nothing is taken as done, and what comes next is up to the
+	// error's class: transient, the whole batch comes again; refused, it comes again
+	// in parts; configuration, the stage ends. ctx ends when the time for the attempt
+	// is over. Handle must not keep batch or anything in it after returning.
 	Handle(ctx context.Context, batch Batch[T]) ([]Reject, error)
 }
 
@@ -43,7 +60,7 @@ type Reject struct {
 }
 
 // ErrPermanent is wrapped by errors that trying again will not end.
-var ErrPermanent = errors.New("permanent fault")
+var ErrPermanent = fault.ErrConfiguration
 
 // Pipe is a Handler that processes values and writes what comes out to the bus.
 type Pipe[In, Out any] struct {
@@ -89,8 +106,6 @@ func (p *Pipe[In, Out]) Handle(ctx context.Context, batch Batch[In]) ([]Reject, 
 		for _, r := range refused.Refused {
 			rejects = append(rejects, Reject{p.index[r.Index], r.Err})
 		}
-	case errors.Is(err, bus.ErrConfiguration):
-		return nil, errors.Join(ErrPermanent, err)
 	case err != nil:
 		return nil, err
 	}

@@ -45,6 +45,8 @@ func (s *settings) Validate() error {
 
 func run(ctx context.Context, args []string, stderr io.Writer) int {
 	s := &settings{Config: service.DefaultConfig(port), Stage: stage.DefaultConfig(), Features: features.DefaultConfig()}
+	// One batch can be worked on while another waits for its acknowledgement.
+	s.Stage.InFlight = 2
 	return service.Main(ctx, service.Program{
 		Name: name, Config: s, Common: &s.Config,
 		Topics: []string{wire.TopicFlows, wire.TopicFeatures, wire.TopicDeadLetter},
@@ -68,6 +70,7 @@ func (s *settings) run(ctx context.Context, env *service.Env) error {
 		DeadLetters: producer,
 	}
 	env.SetReady(runner.Ready)
+	env.SetLive(runner.Live)
 	return runner.Run(ctx)
 }
 

@@ -62,6 +62,8 @@ func (s *settings) Validate() error {
 
 func run(ctx context.Context, args []string, stderr io.Writer) int {
 	s := &settings{Config: service.DefaultConfig(port), Stage: stage.DefaultConfig(), Scoring: scoring.DefaultConfig()}
+	// One batch can be worked on while another waits for its acknowledgement.
+	s.Stage.InFlight = 2
 	return service.Main(ctx, service.Program{
 		Name: name, Config: s, Common: &s.Config,
 		Topics: []string{wire.TopicFeatures, wire.TopicVerdicts, wire.TopicDeadLetter},
@@ -90,6 +92,7 @@ func (s *settings) run(ctx context.Context, env *service.Env) error {
 		DeadLetters: producer,
 	}
 	env.SetReady(runner.Ready)
+	env.SetLive(runner.Live)
 	return source.Beside(ctx, s.Scoring.Reload, runner.Run)
 }
 

@@ -12,16 +12,17 @@ import (
 	"trench/pkg/bus/kafka"
 	"trench/pkg/config"
 	"trench/pkg/obs"
+	"trench/pkg/service"
 	"trench/pkg/store"
 	"trench/schemas"
 )
 
 // backends is the configuration of the commands that talk to Kafka and ClickHouse.
 type backends struct {
-	Kafka      kafka.Config  `yaml:"kafka"`
-	ClickHouse store.Config  `yaml:"clickhouse"`
-	Topics     topicSettings `yaml:"topics"`
-	Log        obs.LogConfig `yaml:"log"`
+	Kafka      kafka.Config         `yaml:"kafka"`
+	ClickHouse store.Config         `yaml:"clickhouse"`
+	Topics     service.TopicsConfig `yaml:"topics"`
+	Log        obs.LogConfig        `yaml:"log"`
 }
 
 // Validate reports all faults at once.
@@ -31,7 +32,7 @@ func (b *backends) Validate() error {
 }
 
 func loadBackends(path string) (*backends, error) {
-	b := &backends{Kafka: kafka.DefaultConfig(), ClickHouse: store.DefaultConfig(), Topics: defaultTopicSettings(), Log: obs.DefaultLogConfig()}
+	b := &backends{Kafka: kafka.DefaultConfig(), ClickHouse: store.DefaultConfig(), Topics: service.DefaultTopicsConfig(), Log: obs.DefaultLogConfig()}
 	if err := config.Load(path, b); err != nil {
 		return nil, usage(err)
 	}

@@ -2,71 +2,37 @@ package kafka
 
 import (
 	"errors"
-	"fmt"
 
 	kafkago "github.com/segmentio/kafka-go"
 
-	"trench/pkg/bus"
+	"trench/pkg/fault"
 )
 
-// class says what to do about an error of the broker.
-type class uint8
-
+// What to do about an error of the broker; see package fault.
 const (
-	transient     class = iota // try again
-	refused                    // this record will never be taken
-	configuration              // stop, and let the operator see why
-	claimLost                  // the generation is over
+	transient     = fault.Transient
+	refused       = fault.Refused
+	configuration = fault.Configuration
 )
 
-// classes holds the codes that are not transient. Everything else (no leader, not
-// enough replicas, a topic not known yet, a broken connection, a time-out) may go
-// away by itself.
-var classes = map[kafkago.Error]class{
-	kafkago.MessageSizeTooLarge:                refused,
-	kafkago.RecordListTooLarge:                 refused,
-	kafkago.InvalidRecord:                      refused,
-	kafkago.InvalidTimestamp:                   refused,
-	kafkago.InvalidTopic:                       configuration,
-	kafkago.InvalidRequiredAcks:                configuration,
-	kafkago.InvalidSessionTimeout:              configuration,
-	kafkago.InvalidGroupId:                     configuration,
-	kafkago.InconsistentGroupProtocol:          configuration,
-	kafkago.TopicAuthorizationFailed:           configuration,
-	kafkago.GroupAuthorizationFailed:           configuration,
-	kafkago.ClusterAuthorizationFailed:         configuration,
-	kafkago.SASLAuthenticationFailed:           configuration,
-	kafkago.UnsupportedSASLMechanism:           configuration,
-	kafkago.UnsupportedVersion:                 configuration,
-	kafkago.UnsupportedForMessageFormat:        configuration,
-	kafkago.UnsupportedCompressionType:         configuration,
-	kafkago.PolicyViolation:                    configuration,
-	kafkago.SecurityDisabled:                   configuration,
-	kafkago.IllegalGeneration:                  claimLost,
-	kafkago.UnknownMemberId:                    claimLost,
-	kafkago.FencedInstanceID:                   claimLost,
-	kafkago.TransactionalIDAuthorizationFailed: configuration,
-}
-
-func classify(err error) class {
-	var tooLarge kafkago.MessageTooLargeError
+// classify returns what to do about err.
+func classify(err error) fault.Class {
+	var tooLarge kafkago.MessageTooLargeError // of the client itself: it has no code
 	if errors.As(err, &tooLarge) {
 		return refused
 	}
 	var code kafkago.Error
 	if errors.As(err, &code) {
-		return classes[code]
+		return fault.Lookup(fault.Kafka, int(code)).Class
 	}
-	return transient
+	return fault.Of(err)
 }
 
 // lasting wraps err so that callers see what its class means.
 func lasting(err error) error {
-	switch classify(err) {
-	case configuration:
-		return fmt.Errorf("%w: %w", bus.ErrConfiguration, err)
-	case claimLost:
-		return fmt.Errorf("%w: %w", bus.ErrClaimLost, err)
+	var code kafkago.Error
+	if errors.As(err, &code) {
+		return &fault.Error{Code: fault.Lookup(fault.Kafka, int(code)), Err: err}
 	}
-	return err
+	return fault.Explain(err)
 }

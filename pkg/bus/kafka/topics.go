@@ -80,10 +80,10 @@ func ensureTopics(ctx context.Context, client *kafkago.Client, topics []Topic) (
 			})
 		} else {
 			existing = append(existing, t)
-			if n := len(meta.Topics[i].Partitions); n != t.Partitions {
+			if n := len(meta.Topics[i].Partitions); n < t.Partitions {
 				state.Differs = append(state.Differs, fmt.Sprintf("has %d partitions, not %d", n, t.Partitions))
 			}
-			if p := meta.Topics[i].Partitions; len(p) > 0 && len(p[0].Replicas) != t.Replication {
+			if p := meta.Topics[i].Partitions; len(p) > 0 && len(p[0].Replicas) < t.Replication {
 				state.Differs = append(state.Differs, fmt.Sprintf("has %d replicas, not %d", len(p[0].Replicas), t.Replication))
 			}
 		}

@@ -19,7 +19,7 @@ const root = "../../.."
 // those below its own folder. What is not listed belongs to no layer and makes
 // the test fail, so that a new package finds its place.
 var layers = [][]string{
-	{"pkg/flow", "pkg/tlswire", "pkg/dtlswire", "pkg/quicwire", "pkg/sshwire", "pkg/dhcpwire", "pkg/dnswire", "pkg/httpwire", "pkg/certificate", "pkg/pcap", "pkg/config", "pkg/obs", "pkg/dedup", "pkg/watch", "pkg/privilege", "schemas"},
+	{"pkg/fault", "pkg/flow", "pkg/tlswire", "pkg/dtlswire", "pkg/quicwire", "pkg/sshwire", "pkg/dhcpwire", "pkg/dnswire", "pkg/httpwire", "pkg/certificate", "pkg/pcap", "pkg/config", "pkg/obs", "pkg/dedup", "pkg/watch", "pkg/privilege", "schemas"},
 	{"pkg/record", "pkg/packet", "pkg/identify", "pkg/filter", "pkg/afpacket", "pkg/fingerprint"},
 	{"pkg/wire"},
 	{"pkg/assemble", "pkg/features", "pkg/model", "pkg/labels", "pkg/bus", "pkg/store", "pkg/policy"},

@@ -1,0 +1,132 @@
+package fault
+
+// What an operator has to do about a broker's answer.
+const (
+	kafkaTopicNames    = "the broker does not allow this topic name: check the topics with `trench topics`"
+	kafkaRightsTopic   = "give the user of this program the rights to describe, read and write the topic"
+	kafkaRightsGroup   = "give the user of this program the right to read the consumer group"
+	kafkaRightsCluster = "give the user of this program the right that the request needs on the cluster"
+	kafkaBrokerVersion = "the broker and this program do not understand each other: use a broker of a version that the documentation names"
+	kafkaSession       = "set kafka.session_timeout between the broker's group.min.session.timeout.ms and group.max.session.timeout.ms"
+	kafkaGroups        = "another program uses the same consumer group: give it a group of its own"
+	kafkaLogin         = "check how the broker's listener authenticates its clients"
+	kafkaAuthorizer    = "the broker has no authorizer: turn it on, or do not ask for rights"
+	kafkaCompression   = "set kafka.compression to a codec that the broker and its topics take"
+	kafkaPolicy        = "the broker's own policy forbids it: ask who runs the broker, or set topics as the policy wants"
+	kafkaPartitions    = "set topics.partitions to a number that the broker allows"
+	kafkaReplication   = "set topics.replication to no more than there are brokers"
+	kafkaTopicConfig   = "the broker does not take a setting of the topic: check topics.retention and the version of the broker"
+	kafkaClusters      = "kafka.brokers lists brokers of different clusters: name those of one"
+)
+
+// kafkaCodes are the error codes of Kafka's protocol, in their order, with the names
+// that kafka-go gives them.
+var kafkaCodes = []Code{
+	{Kafka, -1, "Unknown", Transient, ""},
+	{Kafka, 1, "OffsetOutOfRange", Transient, ""},
+	{Kafka, 2, "InvalidMessage", Transient, ""},
+	{Kafka, 3, "UnknownTopicOrPartition", Transient, ""},
+	{Kafka, 4, "InvalidMessageSize", Transient, ""},
+	{Kafka, 5, "LeaderNotAvailable", Transient, ""},
+	{Kafka, 6, "NotLeaderForPartition", Transient, ""},
+	{Kafka, 7, "RequestTimedOut", Transient, ""},
+	{Kafka, 8, "BrokerNotAvailable", Transient, ""},
+	{Kafka, 9, "ReplicaNotAvailable", Transient, ""},
+	{Kafka, 10, "MessageSizeTooLarge", Refused, ""},
+	{Kafka, 11, "StaleControllerEpoch", Transient, ""},
+	{Kafka, 12, "OffsetMetadataTooLarge", Transient, ""},
+	{Kafka, 13, "NetworkException", Transient, ""},
+	{Kafka, 14, "GroupLoadInProgress", Transient, ""},
+	{Kafka, 15, "GroupCoordinatorNotAvailable", Transient, ""},
+	{Kafka, 16, "NotCoordinatorForGroup", Transient, ""},
+	{Kafka, 17, "InvalidTopic", Configuration, kafkaTopicNames},
+	{Kafka, 18, "RecordListTooLarge", Refused, ""},
+	{Kafka, 19, "NotEnoughReplicas", Transient, ""},
+	{Kafka, 20, "NotEnoughReplicasAfterAppend", Transient, ""},
+	{Kafka, 21, "InvalidRequiredAcks", Configuration, kafkaBrokerVersion},
+	{Kafka, 22, "IllegalGeneration", ClaimLost, ""},
+	{Kafka, 23, "InconsistentGroupProtocol", Configuration, kafkaGroups},
+	{Kafka, 24, "InvalidGroupId", Configuration, kafkaGroups},
+	{Kafka, 25, "UnknownMemberId", ClaimLost, ""},
+	{Kafka, 26, "InvalidSessionTimeout", Configuration, kafkaSession},
+	{Kafka, 27, "RebalanceInProgress", ClaimLost, ""},
+	{Kafka, 28, "InvalidCommitOffsetSize", Transient, ""},
+	{Kafka, 29, "TopicAuthorizationFailed", Configuration, kafkaRightsTopic},
+	{Kafka, 30, "GroupAuthorizationFailed", Configuration, kafkaRightsGroup},
+	{Kafka, 31, "ClusterAuthorizationFailed", Configuration, kafkaRightsCluster},
+	{Kafka, 32, "InvalidTimestamp", Refused, ""},
+	{Kafka, 33, "UnsupportedSASLMechanism", Configuration, kafkaLogin},
+	{Kafka, 34, "IllegalSASLState", Configuration, kafkaLogin},
+	{Kafka, 35, "UnsupportedVersion", Configuration, kafkaBrokerVersion},
+	{Kafka, 36, "TopicAlreadyExists", Transient, ""},
+	{Kafka, 37, "InvalidPartitionNumber", Configuration, kafkaPartitions},
+	{Kafka, 38, "InvalidReplicationFactor", Configuration, kafkaReplication},
+	{Kafka, 39, "InvalidReplicaAssignment", Configuration, kafkaReplication},
+	{Kafka, 40, "InvalidConfiguration", Configuration, kafkaTopicConfig},
+	{Kafka, 41, "NotController", Transient, ""},
+	{Kafka, 42, "InvalidRequest", Configuration, kafkaBrokerVersion},
+	{Kafka, 43, "UnsupportedForMessageFormat", Configuration, kafkaBrokerVersion},
+	{Kafka, 44, "PolicyViolation", Configuration, kafkaPolicy},
+	{Kafka, 45, "OutOfOrderSequenceNumber", Transient, ""},
+	{Kafka, 46, "DuplicateSequenceNumber", Transient, ""},
+	{Kafka, 47, "InvalidProducerEpoch", Transient, ""},
+	{Kafka, 48, "InvalidTransactionState", Transient, ""},
+	{Kafka, 49, "InvalidProducerIDMapping", Transient, ""},
+	{Kafka, 50, "InvalidTransactionTimeout", Transient, ""},
+	{Kafka, 51, "ConcurrentTransactions", Transient, ""},
+	{Kafka, 52, "TransactionCoordinatorFenced", Transient, ""},
+	{Kafka, 53, "TransactionalIDAuthorizationFailed", Configuration, kafkaRightsCluster},
+	{Kafka, 54, "SecurityDisabled", Configuration, kafkaAuthorizer},
+	{Kafka, 55, "BrokerAuthorizationFailed", Configuration, kafkaRightsCluster},
+	{Kafka, 56, "KafkaStorageError", Transient, ""},
+	{Kafka, 57, "LogDirNotFound", Transient, ""},
+	{Kafka, 58, "SASLAuthenticationFailed", Configuration, kafkaLogin},
+	{Kafka, 59, "UnknownProducerId", Transient, ""},
+	{Kafka, 60, "ReassignmentInProgress", Transient, ""},
+	{Kafka, 61, "DelegationTokenAuthDisabled", Configuration, kafkaLogin},
+	{Kafka, 62, "DelegationTokenNotFound", Configuration, kafkaLogin},
+	{Kafka, 63, "DelegationTokenOwnerMismatch", Configuration, kafkaLogin},
+	{Kafka, 64, "DelegationTokenRequestNotAllowed", Configuration, kafkaLogin},
+	{Kafka, 65, "DelegationTokenAuthorizationFailed", Configuration, kafkaLogin},
+	{Kafka, 66, "DelegationTokenExpired", Configuration, kafkaLogin},
+	{Kafka, 67, "InvalidPrincipalType", Configuration, kafkaLogin},
+	{Kafka, 68, "NonEmptyGroup", Transient, ""},
+	{Kafka, 69, "GroupIdNotFound", Transient, ""},
+	{Kafka, 70, "FetchSessionIDNotFound", Transient, ""},
+	{Kafka, 71, "InvalidFetchSessionEpoch", Transient, ""},
+	{Kafka, 72, "ListenerNotFound", Transient, ""},
+	{Kafka, 73, "TopicDeletionDisabled", Transient, ""},
+	{Kafka, 74, "FencedLeaderEpoch", Transient, ""},
+	{Kafka, 75, "UnknownLeaderEpoch", Transient, ""},
+	{Kafka, 76, "UnsupportedCompressionType", Configuration, kafkaCompression},
+	{Kafka, 77, "StaleBrokerEpoch", Transient, ""},
+	{Kafka, 78, "OffsetNotAvailable", Transient, ""},
+	{Kafka, 79, "MemberIDRequired", Transient, ""},
+	{Kafka, 80, "PreferredLeaderNotAvailable", Transient, ""},
+	{Kafka, 81, "GroupMaxSizeReached", Transient, ""},
+	{Kafka, 82, "FencedInstanceID", ClaimLost, ""},
+	{Kafka, 83, "EligibleLeadersNotAvailable", Transient, ""},
+	{Kafka, 84, "ElectionNotNeeded", Transient, ""},
+	{Kafka, 85, "NoReassignmentInProgress", Transient, ""},
+	{Kafka, 86, "GroupSubscribedToTopic", Transient, ""},
+	{Kafka, 87, "InvalidRecord", Refused, ""},
+	{Kafka, 88, "UnstableOffsetCommit", Transient, ""},
+	{Kafka, 89, "ThrottlingQuotaExceeded", Transient, ""},
+	{Kafka, 90, "ProducerFenced", Transient, ""},
+	{Kafka, 91, "ResourceNotFound", Transient, ""},
+	{Kafka, 92, "DuplicateResource", Transient, ""},
+	{Kafka, 93, "UnacceptableCredential", Configuration, kafkaLogin},
+	{Kafka, 94, "InconsistentVoterSet", Transient, ""},
+	{Kafka, 95, "InvalidUpdateVersion", Transient, ""},
+	{Kafka, 96, "FeatureUpdateFailed", Transient, ""},
+	{Kafka, 97, "PrincipalDeserializationFailure", Transient, ""},
+	{Kafka, 98, "SnapshotNotFound", Transient, ""},
+	{Kafka, 99, "PositionOutOfRange", Transient, ""},
+	{Kafka, 100, "UnknownTopicID", Transient, ""},
+	{Kafka, 101, "DuplicateBrokerRegistration", Transient, ""},
+	{Kafka, 102, "BrokerIDNotRegistered", Transient, ""},
+	{Kafka, 103, "InconsistentTopicID", Transient, ""},
+	{Kafka, 104, "InconsistentClusterID", Configuration, kafkaClusters},
+	{Kafka, 105, "TransactionalIDNotFound", Transient, ""},
+	{Kafka, 106, "FetchSessionTopicIDError", Transient, ""},
+}
