@@ -9,6 +9,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/klauspost/compress/s2"
 	"github.com/klauspost/compress/zstd"
 	"github.com/segmentio/kafka-go/compress"
 
@@ -159,19 +160,40 @@ func (d *Decoder) decompress(src []byte, codec Codec) ([]byte, error) {
 			return nil, fmt.Errorf("zstd: %w", err)
 		}
 		return plain, nil
-	case Gzip, Snappy, LZ4:
-		r := compress.Compression(codec).Codec().NewReader(bytes.NewReader(src))
-		defer r.Close()
-		plain := bytes.NewBuffer(make([]byte, 0, 4*len(src)+bytes.MinRead))
-		if _, err := plain.ReadFrom(io.LimitReader(r, MaxPlain+1)); err != nil {
-			return nil, fmt.Errorf("codec %d: %w", codec, err)
+	case Snappy:
+		if !bytes.HasPrefix(src, []byte(xerial)) {
+			if n, err := s2.DecodedLen(src); err != nil {
+				return nil, fmt.Errorf("snappy: %w", err)
+			} else if n > MaxPlain || n > 64*len(src) { // snappy can't do better than 64 to 3
+				return nil, errTooLarge
+			}
+			plain, err := s2.Decode(nil, src)
+			if err != nil {
+				return nil, fmt.Errorf("snappy: %w", err)
+			}
+			return plain, nil
 		}
-		if plain.Len() > MaxPlain {
-			return nil, errTooLarge
-		}
-		return plain.Bytes(), nil
+		return readAll(src, codec)
+	case Gzip, LZ4:
+		return readAll(src, codec)
 	}
 	return nil, fmt.Errorf("codec %d is unknown", codec)
+}
+
+// xerial begins the frame that Java clients put around snappy's blocks.
+const xerial = "\x82SNAPPY\x00"
+
+func readAll(src []byte, codec Codec) ([]byte, error) {
+	r := compress.Compression(codec).Codec().NewReader(bytes.NewReader(src))
+	defer r.Close()
+	plain := bytes.NewBuffer(make([]byte, 0, 4*len(src)+bytes.MinRead))
+	if _, err := plain.ReadFrom(io.LimitReader(r, MaxPlain+1)); err != nil {
+		return nil, fmt.Errorf("codec %d: %w", codec, err)
+	}
+	if plain.Len() > MaxPlain {
+		return nil, errTooLarge
+	}
+	return plain.Bytes(), nil
 }
 
 // cursor reads from the front of a slice.

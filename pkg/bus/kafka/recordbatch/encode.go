@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math/bits"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/klauspost/compress/s2"
 	"github.com/klauspost/compress/zstd"
 	"github.com/segmentio/kafka-go/compress"
 
@@ -81,8 +83,14 @@ func (e *Encoder) Append(dst []byte, records []bus.Record, index []int, now time
 }
 
 func (e *Encoder) compress(dst, plain []byte) ([]byte, error) {
-	if e.codec == Zstd {
+	switch e.codec {
+	case Zstd:
 		return e.zstd.EncodeAll(plain, dst), nil
+	case Snappy: // one block without a frame, which all clients and brokers read
+		most := s2.MaxEncodedLen(len(plain))
+		dst = slices.Grow(dst, most)
+		block := s2.EncodeSnappy(dst[len(dst):len(dst)+most], plain)
+		return dst[:len(dst)+len(block)], nil
 	}
 	out := appender{dst}
 	w := compress.Compression(e.codec).Codec().NewWriter(&out)
