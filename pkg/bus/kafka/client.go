@@ -19,10 +19,6 @@ import (
 
 const (
 	dialTimeout = 5 * time.Second
-	// requestTimeout is after how long without an answer a connection is given up.
-	requestTimeout = 15 * time.Second
-	// acknowledgeTimeout is how long a broker may wait for its replicas.
-	acknowledgeTimeout = 10 * time.Second
 	// metadataTTL is how old what is known of topics and leaders may be.
 	metadataTTL = 3 * time.Second
 )
@@ -110,7 +106,7 @@ var (
 // roundTrip sends the request and waits for the answer. After an error the memory
 // of both may still be in use and must not be used again.
 func (c *client) roundTrip(ctx context.Context, x *exchange) error {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
 	_, err := c.transport.RoundTrip(ctx, c.Addr, x)
 	return err

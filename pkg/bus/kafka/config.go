@@ -19,6 +19,9 @@ type Config struct {
 	Compression string `yaml:"compression"`
 	// BatchRecords is how many records are sent to a partition at once, at most.
 	BatchRecords int `yaml:"batch_records"`
+	// RequestTimeout is after how long without an answer a connection is given up and
+	// the request made again on another. Replicas have two thirds of it to acknowledge.
+	RequestTimeout time.Duration `yaml:"request_timeout"`
 	// SessionTimeout is after how long a silent group member is given up.
 	SessionTimeout time.Duration `yaml:"session_timeout"`
 	// RebalanceTimeout is how long members may take to finish what they have in
@@ -46,7 +49,7 @@ func DefaultConfig() Config {
 	return Config{
 		Brokers: []string{"127.0.0.1:9092"}, ClientID: "trench", Compression: "zstd",
 		BatchRecords:   1000,
-		SessionTimeout: 10 * time.Second, RebalanceTimeout: 30 * time.Second,
+		RequestTimeout: 15 * time.Second, SessionTimeout: 10 * time.Second, RebalanceTimeout: 30 * time.Second,
 		PrefetchBytes: 16 << 20, FetchBytes: 2 << 20,
 	}
 }
@@ -80,6 +83,7 @@ func (c Config) Validate() error {
 		name        string
 		v, min, max time.Duration
 	}{
+		{"request_timeout", c.RequestTimeout, time.Second, 5 * time.Minute},
 		{"session_timeout", c.SessionTimeout, 500 * time.Millisecond, 5 * time.Minute},
 		{"rebalance_timeout", c.RebalanceTimeout, time.Second, 10 * time.Minute},
 	} {

@@ -33,6 +33,7 @@ import (
 type Consumer struct {
 	cfg          Config
 	topic, group string
+	refresh      time.Duration // between two looks at where partitions end
 	log          *slog.Logger
 	metrics      *metrics
 }
@@ -42,7 +43,7 @@ var _ bus.Consumer = (*Consumer)(nil)
 // NewConsumer prepares a member of group that reads topic; nothing is reached
 // before Run.
 func NewConsumer(cfg Config, topic, group string, log *slog.Logger, m *Metrics) *Consumer {
-	return &Consumer{cfg: cfg, topic: topic, group: group, log: log.With("topic", topic, "group", group), metrics: m.orNone()}
+	return &Consumer{cfg: cfg, topic: topic, group: group, refresh: lagInterval, log: log.With("topic", topic, "group", group), metrics: m.orNone()}
 }
 
 // Run implements bus.Consumer.
@@ -59,7 +60,7 @@ func (c *Consumer) Run(ctx context.Context, serve func(context.Context, bus.Clai
 		return fmt.Errorf("consumer group %s: %w: %w", c.group, bus.ErrConfiguration, err)
 	}
 	defer group.Close() // leaves the group
-	client := newClient(c.cfg, requestTimeout)
+	client := newClient(c.cfg, c.cfg.RequestTimeout)
 	defer client.close()
 	wait := newBackoff()
 	for fails := 0; ; {
@@ -127,7 +128,7 @@ func (c *Consumer) watch(ctx context.Context, client *client, lags map[int]*lag)
 	for id := range lags {
 		ids = append(ids, id)
 	}
-	tick := time.NewTicker(lagInterval)
+	tick := time.NewTicker(c.refresh)
 	defer tick.Stop()
 	for len(ids) > 0 {
 		select {

@@ -262,7 +262,7 @@ func TestValidateReportsEveryFault(t *testing.T) {
 		t.Fatal(err)
 	}
 	err := kafka.Config{Brokers: []string{"nowhere"}, Compression: "lzma"}.Validate()
-	for _, want := range []string{"brokers:", "compression:", "batch_records:", "session_timeout:", "rebalance_timeout:", "prefetch_bytes:", "fetch_bytes:"} {
+	for _, want := range []string{"brokers:", "compression:", "batch_records:", "request_timeout:", "session_timeout:", "rebalance_timeout:", "prefetch_bytes:", "fetch_bytes:"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not reported: %v", want, err)
 		}

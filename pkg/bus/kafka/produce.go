@@ -24,7 +24,7 @@ func (c *client) beginProduce(buf []byte, correlation int32, topic string) (b []
 	buf = c.begin(buf, protocol.Produce, produceVersion, correlation)
 	buf = be.AppendUint16(buf, 1<<16-1)
 	buf = be.AppendUint16(buf, 1<<16-1)
-	buf = be.AppendUint32(buf, uint32(acknowledgeTimeout.Milliseconds()))
+	buf = be.AppendUint32(buf, uint32(c.Timeout.Milliseconds()*2/3))
 	buf = be.AppendUint32(buf, 1)
 	buf = appendString(buf, topic)
 	return append(buf, 0, 0, 0, 0), len(buf)

@@ -58,7 +58,7 @@ func NewProducer(cfg Config, log *slog.Logger, m *Metrics) *Producer {
 		panic(fmt.Sprintf("kafka: %v", err)) // Validate knows the codecs
 	}
 	return &Producer{
-		client: newClient(cfg, requestTimeout), encoder: encoder, records: cfg.BatchRecords, log: log, metrics: m.orNone(),
+		client: newClient(cfg, cfg.RequestTimeout), encoder: encoder, records: cfg.BatchRecords, log: log, metrics: m.orNone(),
 		buffers: sync.Pool{New: func() any { return new([]byte) }},
 	}
 }

@@ -55,7 +55,7 @@ func Differences(ctx context.Context, cfg Config, topics []Topic) ([]TopicState,
 
 // persist calls do until it succeeds, fails for good or ctx ends.
 func persist(ctx context.Context, cfg Config, do func(*client) error) error {
-	client := newClient(cfg, requestTimeout)
+	client := newClient(cfg, cfg.RequestTimeout)
 	defer client.close()
 	wait := newBackoff()
 	for {
