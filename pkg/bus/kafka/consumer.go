@@ -46,6 +46,10 @@ func NewConsumer(cfg Config, topic, group string, log *slog.Logger, m *Metrics) 
 	return &Consumer{cfg: cfg, topic: topic, group: group, refresh: lagInterval, log: log.With("topic", topic, "group", group), metrics: m.orNone()}
 }
 
+// groupTimeout bounds each request to the group's coordinator, joining apart. Several
+// may have to fail one after the other before a member of a frozen broker has stopped.
+const groupTimeout = 5 * time.Second
+
 // Run implements bus.Consumer.
 func (c *Consumer) Run(ctx context.Context, serve func(context.Context, bus.Claim) error) error {
 	group, err := kafkago.NewConsumerGroup(kafkago.ConsumerGroupConfig{
@@ -53,7 +57,7 @@ func (c *Consumer) Run(ctx context.Context, serve func(context.Context, bus.Clai
 		Dialer:      &kafkago.Dialer{ClientID: c.cfg.ClientID, Timeout: dialTimeout, DualStack: true},
 		StartOffset: kafkago.FirstOffset, SessionTimeout: c.cfg.SessionTimeout, RebalanceTimeout: c.cfg.RebalanceTimeout,
 		HeartbeatInterval: c.cfg.SessionTimeout / 5, JoinGroupBackoff: 500 * time.Millisecond,
-		WatchPartitionChanges: true, PartitionWatchInterval: 5 * time.Second,
+		Timeout: min(c.cfg.RequestTimeout, groupTimeout), WatchPartitionChanges: true, PartitionWatchInterval: 5 * time.Second,
 		ErrorLogger: quietly(c.log),
 	})
 	if err != nil {
