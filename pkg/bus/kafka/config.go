@@ -6,7 +6,7 @@ import (
 	"net"
 	"time"
 
-	kafkago "github.com/segmentio/kafka-go"
+	"trench/pkg/bus/kafka/recordbatch"
 )
 
 // Config says how to reach Kafka and how to use it.
@@ -17,19 +17,30 @@ type Config struct {
 	ClientID string `yaml:"client_id"`
 	// Compression of what is written: none, gzip, snappy, lz4 or zstd.
 	Compression string `yaml:"compression"`
-	// BatchRecords is how many records are sent to a partition at once.
+	// BatchRecords is how many records are sent to a partition at once, at most.
 	BatchRecords int `yaml:"batch_records"`
-	// BatchTimeout is how long a partition's batch waits for more.
-	BatchTimeout time.Duration `yaml:"batch_timeout"`
+	// RequestTimeout is after how long without an answer a connection is given up and
+	// the request made again on another. Replicas have two thirds of it to acknowledge.
+	RequestTimeout time.Duration `yaml:"request_timeout"`
 	// SessionTimeout is after how long a silent group member is given up.
 	SessionTimeout time.Duration `yaml:"session_timeout"`
 	// RebalanceTimeout is how long members may take to finish what they have in
 	// hand when partitions are dealt anew.
 	RebalanceTimeout time.Duration `yaml:"rebalance_timeout"`
-	// Prefetch is how many records are read ahead for each partition.
-	Prefetch int `yaml:"prefetch"`
-	// FetchBytes is how many bytes are asked for at once for each partition.
+	// PrefetchBytes is how many bytes of compressed records are read ahead for all
+	// partitions of a member together. Each partition holds one batch of them, of 1 MiB
+	// as this module writes them, decompressed as well.
+	PrefetchBytes int `yaml:"prefetch_bytes"`
+	// FetchBytes is how many bytes are asked for at once for a partition, at most.
 	FetchBytes int `yaml:"fetch_bytes"`
+}
+
+// minFetchBytes is less than which it does not pay to ask for.
+const minFetchBytes = 64 << 10
+
+// fetchBytes is how many bytes to ask for at once for each of so many partitions.
+func (c Config) fetchBytes(partitions int) int {
+	return max(minFetchBytes, min(c.FetchBytes, c.PrefetchBytes/max(1, partitions)))
 }
 
 // DefaultConfig returns settings that lose nothing and fit a broker with its own
@@ -37,9 +48,9 @@ type Config struct {
 func DefaultConfig() Config {
 	return Config{
 		Brokers: []string{"127.0.0.1:9092"}, ClientID: "trench", Compression: "zstd",
-		BatchRecords: 1000, BatchTimeout: 10 * time.Millisecond,
-		SessionTimeout: 10 * time.Second, RebalanceTimeout: 30 * time.Second,
-		Prefetch: 200, FetchBytes: 2 << 20,
+		BatchRecords:   1000,
+		RequestTimeout: 15 * time.Second, SessionTimeout: 10 * time.Second, RebalanceTimeout: 30 * time.Second,
+		PrefetchBytes: 16 << 20, FetchBytes: 2 << 20,
 	}
 }
 
@@ -61,8 +72,8 @@ func (c Config) Validate() error {
 		name        string
 		v, min, max int
 	}{
-		{"batch_records", c.BatchRecords, 1, 100_000}, {"prefetch", c.Prefetch, 1, 100_000},
-		{"fetch_bytes", c.FetchBytes, 64 << 10, 256 << 20},
+		{"batch_records", c.BatchRecords, 1, 100_000},
+		{"prefetch_bytes", c.PrefetchBytes, minFetchBytes, 1 << 30}, {"fetch_bytes", c.FetchBytes, minFetchBytes, 256 << 20},
 	} {
 		if n.v < n.min || n.v > n.max {
 			errs = append(errs, fmt.Errorf("%s: %d is not between %d and %d", n.name, n.v, n.min, n.max))
@@ -72,7 +83,7 @@ func (c Config) Validate() error {
 		name        string
 		v, min, max time.Duration
 	}{
-		{"batch_timeout", c.BatchTimeout, time.Millisecond, 10 * time.Second},
+		{"request_timeout", c.RequestTimeout, time.Second, 5 * time.Minute},
 		{"session_timeout", c.SessionTimeout, 500 * time.Millisecond, 5 * time.Minute},
 		{"rebalance_timeout", c.RebalanceTimeout, time.Second, 10 * time.Minute},
 	} {
@@ -83,6 +94,6 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-var codecs = map[string]kafkago.Compression{
-	"none": 0, "gzip": kafkago.Gzip, "snappy": kafkago.Snappy, "lz4": kafkago.Lz4, "zstd": kafkago.Zstd,
+var codecs = map[string]recordbatch.Codec{
+	"none": recordbatch.None, "gzip": recordbatch.Gzip, "snappy": recordbatch.Snappy, "lz4": recordbatch.LZ4, "zstd": recordbatch.Zstd,
 }

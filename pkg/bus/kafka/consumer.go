@@ -1,16 +1,26 @@
-// Package kafka is the bus on Kafka, by way of kafka-go. It uses that library's
-// consumer groups and partition readers, not its group reader: so a commit belongs
-// to the generation that gave the partition, and nothing is skipped in silence
-// when an offset is out of range.
+// Package kafka is the bus on Kafka. Connections, metadata, topics and consumer
+// groups are kafka-go's; the records go another way, for its Writer and Reader take
+// more time than the work on a flow does: recordbatch encodes and decodes them whole
+// batches at a time, and this package writes the two requests that carry them,
+// produce and fetch, onto kafka-go's connections.
+//
+//	Producer.Write ─► shares (one a partition) ─► recordbatch.Encoder ─► produce ─► leader
+//	Claim.Fetch ◄─ batches ◄─ partition (one a partition) ◄─ recordbatch.Decoder ◄─ fetch ◄─ leader
+//
+// A commit belongs to the generation that gave the partition, and nothing is
+// skipped in silence when an offset is out of range.
+//
+// Every request has a time-out, after which its connection is closed and the request
+// made again on another: so a frozen broker or a half-open connection holds nothing
+// up for longer. A request that the broker did get, but whose answer was lost, is
+// then done twice: its records are there twice, maybe after later ones.
 package kafka
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"strconv"
 	"time"
 
 	kafkago "github.com/segmentio/kafka-go"
@@ -23,6 +33,7 @@ import (
 type Consumer struct {
 	cfg          Config
 	topic, group string
+	refresh      time.Duration // between two looks at where partitions end
 	log          *slog.Logger
 	metrics      *metrics
 }
@@ -32,22 +43,29 @@ var _ bus.Consumer = (*Consumer)(nil)
 // NewConsumer prepares a member of group that reads topic; nothing is reached
 // before Run.
 func NewConsumer(cfg Config, topic, group string, log *slog.Logger, m *Metrics) *Consumer {
-	return &Consumer{cfg: cfg, topic: topic, group: group, log: log.With("topic", topic, "group", group), metrics: m.orNone()}
+	return &Consumer{cfg: cfg, topic: topic, group: group, refresh: lagInterval, log: log.With("topic", topic, "group", group), metrics: m.orNone()}
 }
+
+// groupTimeout bounds each request to the group's coordinator, joining apart. Several
+// may have to fail one after the other before a member of a frozen broker has stopped.
+const groupTimeout = 5 * time.Second
 
 // Run implements bus.Consumer.
 func (c *Consumer) Run(ctx context.Context, serve func(context.Context, bus.Claim) error) error {
 	group, err := kafkago.NewConsumerGroup(kafkago.ConsumerGroupConfig{
-		ID: c.group, Brokers: c.cfg.Brokers, Topics: []string{c.topic}, Dialer: c.dialer(),
+		ID: c.group, Brokers: c.cfg.Brokers, Topics: []string{c.topic},
+		Dialer:      &kafkago.Dialer{ClientID: c.cfg.ClientID, Timeout: dialTimeout, DualStack: true},
 		StartOffset: kafkago.FirstOffset, SessionTimeout: c.cfg.SessionTimeout, RebalanceTimeout: c.cfg.RebalanceTimeout,
 		HeartbeatInterval: c.cfg.SessionTimeout / 5, JoinGroupBackoff: 500 * time.Millisecond,
-		WatchPartitionChanges: true, PartitionWatchInterval: 5 * time.Second,
+		Timeout: min(c.cfg.RequestTimeout, groupTimeout), WatchPartitionChanges: true, PartitionWatchInterval: 5 * time.Second,
 		ErrorLogger: quietly(c.log),
 	})
 	if err != nil {
 		return fmt.Errorf("consumer group %s: %w: %w", c.group, bus.ErrConfiguration, err)
 	}
 	defer group.Close() // leaves the group
+	client := newClient(c.cfg, c.cfg.RequestTimeout)
+	defer client.close()
 	wait := newBackoff()
 	for fails := 0; ; {
 		gen, err := group.Next(ctx)
@@ -57,7 +75,7 @@ func (c *Consumer) Run(ctx context.Context, serve func(context.Context, bus.Clai
 		case err != nil && classify(err) == configuration:
 			return fmt.Errorf("join group %s: %w", c.group, lasting(err))
 		case err != nil:
-			c.metrics.readError()
+			c.metrics.fail(opJoin, err)
 			if fails%10 == 0 {
 				c.log.Warn("can not join the group, trying again", "err", err)
 			}
@@ -70,215 +88,75 @@ func (c *Consumer) Run(ctx context.Context, serve func(context.Context, bus.Clai
 		wait, fails = newBackoff(), 0
 		c.metrics.generation()
 		done := make(chan error, 1)
-		gen.Start(func(genCtx context.Context) { done <- c.serve(ctx, genCtx, gen, serve) })
+		gen.Start(func(genCtx context.Context) { done <- c.serve(ctx, genCtx, client, gen, serve) })
 		if err := <-done; err != nil || ctx.Err() != nil {
 			return err
 		}
 	}
 }
 
-func (c *Consumer) dialer() *kafkago.Dialer {
-	return &kafkago.Dialer{ClientID: c.cfg.ClientID, Timeout: 5 * time.Second, DualStack: true}
-}
-
 // serve reads this generation's partitions into one queue and lets serve take from it.
-func (c *Consumer) serve(stop, genCtx context.Context, gen *kafkago.Generation, serve func(context.Context, bus.Claim) error) error {
+func (c *Consumer) serve(stop, genCtx context.Context, client *client, gen *kafkago.Generation, serve func(context.Context, bus.Claim) error) error {
 	ctx, cancel := context.WithCancel(genCtx)
 	defer cancel()
 	defer context.AfterFunc(stop, cancel)()
 	parts := gen.Assignments[c.topic]
 	c.log.Info("partitions assigned", "generation", gen.ID, "partitions", len(parts))
-	claim := &claim{ended: ctx.Done(), queue: make(chan bus.Record, max(1, c.cfg.Prefetch)), gen: gen, topic: c.topic}
+	claim := &claim{ended: ctx.Done(), queue: make(chan []bus.Record), gen: gen, topic: c.topic, metrics: c.metrics}
 	// The readers end with ctx, which serve's return ends at the latest.
-	var readers errgroup.Group
-	for _, p := range parts {
-		readers.Go(func() error { return c.read(ctx, p, claim.queue) })
+	readers, ctx := errgroup.WithContext(ctx)
+	lags := map[int]*lag{}
+	for _, a := range parts {
+		lags[a.ID] = c.metrics.follow(c.topic, c.group, a.ID)
+		defer c.metrics.forget(lags[a.ID])
+		p := &partition{
+			client: client, topic: c.topic, id: a.ID, limit: c.cfg.fetchBytes(len(parts)),
+			queue: claim.queue, lag: lags[a.ID], metrics: c.metrics, log: c.log,
+		}
+		readers.Go(func() error { return p.run(ctx, a.Offset) })
 	}
+	claim.ended = ctx.Done() // also when a reader gives up
+	readers.Go(func() error { c.watch(ctx, client, lags); return nil })
 	err := serve(ctx, claim)
 	cancel()
 	return errors.Join(err, readers.Wait())
 }
 
-// read passes the records of one partition on until ctx ends.
-func (c *Consumer) read(ctx context.Context, p kafkago.PartitionAssignment, queue chan<- bus.Record) error {
-	part := strconv.Itoa(p.ID)
-	defer c.metrics.forget(c.topic, part)
-	next, ok := c.start(ctx, p)
-	if !ok {
-		return nil
+// lagInterval is how often the end of every partition is looked up, for those that
+// wait to hand over what they have do not hear of it.
+const lagInterval = 5 * time.Second
+
+// watch keeps the lag of partitions that stand still up to date, until ctx ends.
+func (c *Consumer) watch(ctx context.Context, client *client, lags map[int]*lag) {
+	var ids []int
+	for id := range lags {
+		ids = append(ids, id)
 	}
-	r := kafkago.NewReader(kafkago.ReaderConfig{
-		Brokers: c.cfg.Brokers, Topic: c.topic, Partition: p.ID, Dialer: c.dialer(),
-		MinBytes: 1, MaxBytes: c.cfg.FetchBytes, MaxWait: 250 * time.Millisecond,
-		QueueCapacity: c.cfg.Prefetch, ReadBackoffMin: 50 * time.Millisecond, ReadBackoffMax: time.Second,
-		ReadLagInterval: -1, ErrorLogger: quietly(c.log),
-	})
-	defer r.Close()
-	if err := r.SetOffset(next); err != nil {
-		return fmt.Errorf("partition %d: offset %d: %w", p.ID, next, err)
-	}
-	wait, fails := newBackoff(), 0
-	for {
-		m, err := r.FetchMessage(ctx)
-		if ctx.Err() != nil || errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			if classify(err) == configuration {
-				return fmt.Errorf("read partition %d: %w", p.ID, lasting(err))
-			}
-			c.metrics.readError()
-			if fails%10 == 0 {
-				c.log.Warn("can not read, trying again", "partition", p.ID, "err", err)
-			}
-			fails++
-			if wait.sleep(ctx) != nil {
-				return nil
-			}
-			continue
-		}
-		if fails > 0 {
-			wait, fails = newBackoff(), 0
-		}
-		if m.Offset > next { // the reader jumps over what retention deleted
-			c.skipped(p.ID, next, m.Offset)
-		}
-		next = m.Offset + 1
-		c.metrics.fetch()
-		c.metrics.behind(c.topic, part, max(0, m.HighWaterMark-next))
-		rec := bus.Record{Topic: m.Topic, Partition: m.Partition, Offset: m.Offset, Time: m.Time, Key: m.Key, Value: m.Value}
-		for _, h := range m.Headers {
-			rec.Headers = append(rec.Headers, bus.Header{Key: h.Key, Value: h.Value})
-		}
+	tick := time.NewTicker(c.refresh)
+	defer tick.Stop()
+	for len(ids) > 0 {
 		select {
-		case queue <- rec:
 		case <-ctx.Done():
-			return nil
+			return
+		case <-tick.C:
 		}
-	}
-}
-
-func (c *Consumer) skipped(partition int, from, to int64) {
-	c.metrics.skip(c.topic, to-from)
-	c.log.Error("records were deleted before they were read: raise the topic's retention, or add consumers",
-		"partition", partition, "from", from, "to", to, "records", to-from)
-}
-
-// start finds the offset to begin at. What is committed may lie before the log's
-// start (retention was faster) or beyond its end (the topic was made anew).
-func (c *Consumer) start(ctx context.Context, p kafkago.PartitionAssignment) (int64, bool) {
-	transport := &kafkago.Transport{ClientID: c.cfg.ClientID, DialTimeout: 5 * time.Second}
-	defer transport.CloseIdleConnections()
-	client := &kafkago.Client{Addr: kafkago.TCP(c.cfg.Brokers...), Transport: transport, Timeout: 10 * time.Second}
-	wait := newBackoff()
-	for fails := 0; ; fails++ {
-		first, last, err := bounds(ctx, client, c.topic, p.ID)
-		if err == nil {
-			switch {
-			case p.Offset < 0: // never committed
-				return first, true
-			case p.Offset < first:
-				c.skipped(p.ID, p.Offset, first)
-				return first, true
-			case p.Offset > last:
-				c.metrics.reset(c.topic)
-				c.log.Error("the committed offset is beyond the end of the partition, which was probably made anew: reading it from its start",
-					"partition", p.ID, "committed", p.Offset, "end", last)
-				return first, true
+		spans, err := client.bounds(ctx, c.topic, ids...)
+		if err != nil {
+			if ctx.Err() == nil {
+				c.metrics.fail(opLag, err)
 			}
-			return p.Offset, true
-		}
-		if ctx.Err() != nil {
-			return 0, false
-		}
-		c.metrics.readError()
-		if fails%10 == 9 {
-			c.log.Warn("can not learn where the partition starts, trying again", "partition", p.ID, "err", err)
-		}
-		if wait.sleep(ctx) != nil {
-			return 0, false
-		}
-	}
-}
-
-// bounds returns a partition's first offset and the one after its last. The call
-// can succeed with an error inside, and then both are −1, which elsewhere means
-// "the end": read so, records would be skipped.
-func bounds(ctx context.Context, client *kafkago.Client, topic string, partition int) (first, last int64, err error) {
-	resp, err := client.ListOffsets(ctx, &kafkago.ListOffsetsRequest{Topics: map[string][]kafkago.OffsetRequest{
-		topic: {kafkago.FirstOffsetOf(partition), kafkago.LastOffsetOf(partition)},
-	}})
-	if err != nil {
-		return 0, 0, fmt.Errorf("list offsets: %w", err)
-	}
-	for _, o := range resp.Topics[topic] {
-		if o.Partition != partition {
 			continue
 		}
-		if o.Error != nil {
-			return 0, 0, fmt.Errorf("list offsets: %w", o.Error)
-		}
-		if o.FirstOffset < 0 || o.LastOffset < o.FirstOffset {
-			return 0, 0, fmt.Errorf("list offsets: first %d, last %d make no sense", o.FirstOffset, o.LastOffset)
-		}
-		return o.FirstOffset, o.LastOffset, nil
-	}
-	return 0, 0, fmt.Errorf("list offsets: no answer for partition %d", partition)
-}
-
-// claim is one generation's share of the topic.
-type claim struct {
-	ended <-chan struct{}
-	queue chan bus.Record
-	gen   *kafkago.Generation
-	topic string
-}
-
-// Fetch implements bus.Claim.
-func (c *claim) Fetch(ctx context.Context, dst []bus.Record, limit int) ([]bus.Record, error) {
-	select {
-	case <-c.ended:
-		return dst, bus.ErrClaimLost
-	default:
-	}
-	select {
-	case r := <-c.queue:
-		dst = append(dst, r)
-	case <-ctx.Done():
-		return dst, ctx.Err()
-	case <-c.ended:
-		return dst, bus.ErrClaimLost
-	}
-	for n := 1; n < limit; n++ {
-		select {
-		case r := <-c.queue:
-			dst = append(dst, r)
-		default:
-			return dst, nil
-		}
-	}
-	return dst, nil
-}
-
-// Commit implements bus.Claim.
-func (c *claim) Commit(ctx context.Context, next map[int]int64) error {
-	wait := newBackoff()
-	for {
-		err := c.gen.CommitOffsets(map[string]map[int]int64{c.topic: next})
-		if err == nil {
-			return nil
-		}
-		// Without its connection a generation is over, too: the group makes a new one.
-		if k := classify(err); k != transient || !temporary(err) {
-			return fmt.Errorf("commit: %w: %w", bus.ErrClaimLost, err)
-		}
-		if wait.sleep(ctx) != nil {
-			return fmt.Errorf("commit: %w: %w", context.Cause(ctx), err)
+		for id, s := range spans {
+			lags[id].reach(s.end)
 		}
 	}
 }
 
-func temporary(err error) bool {
-	var code kafkago.Error
-	return errors.As(err, &code) && code.Temporary()
+// quietly passes what the client library has to say to the debug level: what
+// matters comes back as an error.
+func quietly(log *slog.Logger) kafkago.Logger {
+	return kafkago.LoggerFunc(func(format string, args ...any) {
+		log.Debug("kafka client", "message", fmt.Sprintf(format, args...))
+	})
 }

@@ -95,14 +95,3 @@ func TestLastingErrorsSayWhatTheyMean(t *testing.T) {
 		t.Errorf("err = %v", err)
 	}
 }
-
-func TestAcknowledgedMessagesOfAFailedWriteAreKnown(t *testing.T) {
-	t.Parallel()
-	err := fmt.Errorf("wrapped: %w", kafkago.WriteErrors{nil, kafkago.RequestTimedOut})
-	if errorOf(err, 0) != nil || !errors.Is(errorOf(err, 1), kafkago.RequestTimedOut) || !errors.Is(unwrap(err), kafkago.RequestTimedOut) {
-		t.Errorf("first %v, second %v, all %v", errorOf(err, 0), errorOf(err, 1), unwrap(err))
-	}
-	if !errors.Is(errorOf(io.EOF, 5), io.EOF) {
-		t.Error("an error of the whole write concerns every message")
-	}
-}

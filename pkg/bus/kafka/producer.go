@@ -6,136 +6,408 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	kafkago "github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol"
 
 	"trench/pkg/bus"
+	"trench/pkg/bus/kafka/recordbatch"
 )
 
-// maxRecord is how many bytes key, value and headers of a record may have: with
-// the batch around it, it stays below what a broker takes by default (1 MiB).
-const maxRecord = 1<<20 - 8<<10
+const (
+	// batchBytes is how many bytes the records of a batch may have before they are
+	// compressed: with the header it stays below what a broker takes by default (1 MiB),
+	// even if they do not compress.
+	batchBytes = 1<<20 - 6<<10
+	// maxRecord is how many bytes key, value and headers of a record may have.
+	maxRecord = 1<<20 - 8<<10
+	// requestBytes is from what size on a request takes no more batches: far below
+	// the 100 MB that brokers take by default.
+	requestBytes = 8 << 20
+)
 
 // Producer writes to Kafka: acknowledged by all replicas in sync, spread by key,
 // and tried again for as long as the caller's context lasts.
+//
+//	Write ─► partition of each record (FNV-1a of its key) ─► rounds, until nothing is left:
+//	           the next batch of each partition ─► one request for each leader ─► acknowledged: next batch
+//	                                                                          ─► too large:    half of it, down to the record
+//	                                                                          ─► anything else: the same again, after a pause
+//
+// A partition has one batch under way at a time, so its records stay in their order.
 type Producer struct {
-	w         *kafkago.Writer
-	transport *kafkago.Transport
-	log       *slog.Logger
-	metrics   *metrics
+	client  *client
+	encoder *recordbatch.Encoder
+	records int           // of a batch at most
+	buffers sync.Pool     // of *[]byte, for requests
+	robin   atomic.Uint32 // spreads records without a key
+	log     *slog.Logger
+	metrics *metrics
 }
 
 var _ bus.Producer = (*Producer)(nil)
 
-// NewProducer prepares a producer; nothing is reached before the first write.
+// NewProducer prepares a producer; nothing is reached before the first write. The
+// configuration must be valid.
 func NewProducer(cfg Config, log *slog.Logger, m *Metrics) *Producer {
-	// The default transport would keep goroutines after Close.
-	t := &kafkago.Transport{ClientID: cfg.ClientID, DialTimeout: 5 * time.Second, MetadataTTL: 5 * time.Second}
-	return &Producer{
-		transport: t, log: log, metrics: m.orNone(),
-		w: &kafkago.Writer{
-			Addr: kafkago.TCP(cfg.Brokers...), Transport: t, Balancer: &kafkago.Hash{},
-			RequiredAcks: kafkago.RequireAll, Compression: codecs[cfg.Compression],
-			BatchSize: cfg.BatchRecords, BatchTimeout: cfg.BatchTimeout, BatchBytes: 1<<20 - 6<<10,
-			ReadTimeout: 15 * time.Second, WriteTimeout: 15 * time.Second,
-			// A batch that the client retries itself keeps its place before later
-			// ones, so let it try for about a minute before this package does.
-			MaxAttempts: 60, WriteBackoffMin: 50 * time.Millisecond, WriteBackoffMax: time.Second,
-			ErrorLogger: quietly(log),
-		},
+	encoder, err := recordbatch.NewEncoder(codecs[cfg.Compression])
+	if err != nil {
+		panic(fmt.Sprintf("kafka: %v", err)) // Validate knows the codecs
 	}
+	return &Producer{
+		client: newClient(cfg, cfg.RequestTimeout), encoder: encoder, records: cfg.BatchRecords, log: log, metrics: m.orNone(),
+		buffers: sync.Pool{New: func() any { return new([]byte) }},
+	}
+}
+
+// Close frees the connections. Nothing is under way then, for every Write has waited.
+func (p *Producer) Close() error {
+	p.client.close()
+	return nil
+}
+
+// share is what a write has left for one partition.
+type share struct {
+	topic     string
+	partition int32
+	left      []int // records, in order
+	limit     int   // of records of the next batch; below Producer.records only after one was too large
+	sent      int   // records under way
+	bytes     int   // of them, as sent
+	err       error // why they have to be sent again
 }
 
 // Write implements bus.Producer.
 func (p *Producer) Write(ctx context.Context, records []bus.Record) error {
-	pending := make([]kafkago.Message, 0, len(records))
-	index := make([]int, 0, len(records)) // of pending in records
+	start := time.Now()
 	var refusals []bus.Refusal
 	for i := range records {
-		r := &records[i]
-		if n := r.Size(); n > maxRecord {
+		if n := records[i].Size(); n > maxRecord {
 			refusals = append(refusals, bus.Refusal{Index: i, Err: fmt.Errorf("record of %d bytes, the limit is %d", n, maxRecord)})
-			continue
 		}
-		m := kafkago.Message{Topic: r.Topic, Key: r.Key, Value: r.Value}
-		for _, h := range r.Headers {
-			m.Headers = append(m.Headers, kafkago.Header{Key: h.Key, Value: h.Value})
-		}
-		pending, index = append(pending, m), append(index, i)
+	}
+	shares, err := p.deal(ctx, records, len(refusals) > 0)
+	if err != nil {
+		return err
 	}
 	wait := newBackoff()
-	for attempt := 0; len(pending) > 0; attempt++ {
-		start := time.Now()
-		err := p.w.WriteMessages(ctx, pending...)
-		if err == nil {
-			p.metrics.acknowledged(len(pending), time.Since(start))
-			break
-		}
-		if ctx.Err() != nil {
-			return fmt.Errorf("write %d records to kafka: %w: %w", len(pending), context.Cause(ctx), unwrap(err))
-		}
-		kept, n := pending[:0:0], index[:0:0]
-		for i := range pending {
-			one := errorOf(err, i)
-			switch classify(one) {
-			case configuration:
-				return fmt.Errorf("write to topic %s: %w", pending[i].Topic, lasting(one))
-			case refused:
-				refusals = append(refusals, bus.Refusal{Index: index[i], Err: one})
-			default:
-				if one != nil {
-					kept, n = append(kept, pending[i]), append(n, index[i])
-				}
+	for round := 0; len(shares) > 0; round++ {
+		fatal := p.send(ctx, records, shares)
+		left, again, failed := shares[:0], 0, error(nil)
+		for i := range shares {
+			s := &shares[i]
+			refused, err := p.settle(s)
+			switch {
+			case err != nil && classify(err) == configuration:
+				fatal = fmt.Errorf("write to topic %s: %w", s.topic, lasting(err))
+			case err != nil:
+				again, failed = again+max(1, s.sent), err
+			case refused != nil:
+				refusals = append(refusals, *refused)
+			}
+			if s.sent = 0; len(s.left) > 0 {
+				left = append(left, *s)
 			}
 		}
-		p.metrics.acknowledged(len(pending)-len(kept), time.Since(start))
-		pending, index = kept, n
-		if len(pending) == 0 {
-			break
+		if shares = left; fatal != nil {
+			return fatal
 		}
-		p.metrics.retried(len(pending))
-		if attempt%10 == 0 {
-			p.log.Warn("kafka does not acknowledge, trying again", "records", len(pending), "err", unwrap(err))
+		if failed == nil {
+			wait = newBackoff()
+			continue
+		}
+		p.metrics.retried(again)
+		if round%10 == 0 && ctx.Err() == nil {
+			p.log.Warn("kafka does not acknowledge, trying again", "records", again, "err", failed)
 		}
 		if wait.sleep(ctx) != nil {
-			return fmt.Errorf("write %d records to kafka: %w: %w", len(pending), context.Cause(ctx), unwrap(err))
+			return fmt.Errorf("write %d records to kafka: %w: %w", remaining(shares), context.Cause(ctx), failed)
 		}
 	}
+	p.metrics.wrote(time.Since(start))
 	if len(refusals) > 0 {
 		return &bus.RefusedError{Refused: refusals}
 	}
 	return nil
 }
 
-// errorOf returns what happened to message i: WriteErrors holds an entry for each
-// message, nil for those acknowledged; any other error concerns all.
-func errorOf(err error, i int) error {
-	var each kafkago.WriteErrors
-	if errors.As(err, &each) {
-		return each[i]
+func remaining(shares []share) (n int) {
+	for i := range shares {
+		n += len(shares[i].left)
 	}
-	return err
+	return n
 }
 
-// unwrap returns the first of WriteErrors, which says more than their count.
-func unwrap(err error) error {
-	var each kafkago.WriteErrors
-	if errors.As(err, &each) {
-		for _, e := range each {
-			if e != nil {
-				return e
+// deal finds each record's partition. It waits for topics that are not there.
+func (p *Producer) deal(ctx context.Context, records []bus.Record, huge bool) ([]share, error) {
+	var shares []share
+	type place struct{ first, count int } // of a topic's partitions in shares
+	topics := map[string]place{}
+	of := make([]int, len(records)) // the share of each record
+	var last string
+	var at place
+	for i := range records {
+		r := &records[i]
+		if huge && r.Size() > maxRecord {
+			of[i] = -1
+			continue
+		}
+		if r.Topic != last || at.count == 0 {
+			var known bool
+			if at, known = topics[r.Topic]; !known {
+				n, err := p.partitions(ctx, r.Topic)
+				if err != nil {
+					return nil, err
+				}
+				at = place{len(shares), n}
+				topics[r.Topic] = at
+				for id := range n {
+					shares = append(shares, share{topic: r.Topic, partition: int32(id), limit: p.records})
+				}
+			}
+			last = r.Topic
+		}
+		of[i] = at.first + p.partition(r.Key, at.count)
+		shares[of[i]].sent++ // a count, for the moment
+	}
+	// One block of memory for the numbers of all records.
+	all := make([]int, 0, len(records))
+	for i := range shares {
+		s := &shares[i]
+		s.left, s.sent = all[len(all):len(all):len(all)+s.sent], 0
+		all = all[:len(all)+cap(s.left)]
+	}
+	for i, to := range of {
+		if to >= 0 {
+			shares[to].left = append(shares[to].left, i)
+		}
+	}
+	used := shares[:0]
+	for i := range shares {
+		if len(shares[i].left) > 0 {
+			used = append(used, shares[i])
+		}
+	}
+	return used, nil
+}
+
+// partitions returns how many partitions a topic has.
+func (p *Producer) partitions(ctx context.Context, topic string) (int, error) {
+	wait := newBackoff()
+	for try := 0; ; try++ {
+		meta, err := p.client.Metadata(ctx, &kafkago.MetadataRequest{Topics: []string{topic}})
+		if err == nil {
+			if len(meta.Topics) != 1 {
+				return 0, fmt.Errorf("topic %s: metadata of %d topics", topic, len(meta.Topics))
+			}
+			if err = meta.Topics[0].Error; err == nil && len(meta.Topics[0].Partitions) > 0 {
+				return len(meta.Topics[0].Partitions), nil
+			}
+		}
+		p.metrics.fail(opWrite, err)
+		if classify(err) == configuration {
+			return 0, fmt.Errorf("topic %s: %w", topic, lasting(err))
+		}
+		if try%10 == 0 && ctx.Err() == nil {
+			p.log.Warn("the topic is not known yet, trying again", "topic", topic, "err", err)
+		}
+		if wait.sleep(ctx) != nil {
+			return 0, fmt.Errorf("topic %s: %w: %w", topic, context.Cause(ctx), errOr(err, kafkago.UnknownTopicOrPartition))
+		}
+	}
+}
+
+func errOr(err, other error) error {
+	if err != nil {
+		return err
+	}
+	return other
+}
+
+// partition maps a key to one of n partitions as kafka-go's and Sarama's hash
+// balancers do, so that keys stay where earlier releases put them.
+func (p *Producer) partition(key []byte, n int) int {
+	if key == nil {
+		return int(p.robin.Add(1)-1) % n
+	}
+	const offset, prime = 2166136261, 16777619 // FNV-1a, 32 bits
+	h := uint32(offset)
+	for _, b := range key {
+		h = (h ^ uint32(b)) * prime
+	}
+	i := int32(h) % int32(n)
+	if i < 0 {
+		i = -i
+	}
+	return int(i)
+}
+
+// send sends the next batch of every share and notes in each what became of it. An
+// error concerns all.
+func (p *Producer) send(ctx context.Context, records []bus.Record, shares []share) error {
+	groups, err := p.byLeader(ctx, shares)
+	if err != nil {
+		return err
+	}
+	var others sync.WaitGroup // each ends with its request, which has a time-out
+	for _, g := range groups[min(1, len(groups)):] {
+		others.Go(func() { p.request(ctx, records, g) })
+	}
+	if len(groups) > 0 {
+		p.request(ctx, records, groups[0])
+	}
+	others.Wait()
+	return nil
+}
+
+// byLeader groups shares that one request can serve. Those without a leader get
+// an error.
+func (p *Producer) byLeader(ctx context.Context, shares []share) ([][]*share, error) {
+	type place struct {
+		topic  string
+		leader int
+	}
+	at := map[place]int{}
+	var groups [][]*share
+	for first := 0; first < len(shares); {
+		topic, last := shares[first].topic, first
+		for last < len(shares) && shares[last].topic == topic {
+			last++
+		}
+		leaders, err := p.leaders(ctx, topic)
+		if err != nil && classify(err) == configuration {
+			return nil, fmt.Errorf("topic %s: %w", topic, lasting(err))
+		}
+		for i := first; i < last; i++ {
+			s := &shares[i]
+			leader, ok := leaders[s.partition]
+			if !ok {
+				s.err = errOr(err, kafkago.LeaderNotAvailable)
+				continue
+			}
+			k := place{topic, leader}
+			g, ok := at[k]
+			if !ok {
+				g = len(groups)
+				at[k], groups = g, append(groups, nil)
+			}
+			groups[g] = append(groups[g], s)
+		}
+		first = last
+	}
+	return groups, nil
+}
+
+// leaders returns the broker that leads each partition that has a leader.
+func (p *Producer) leaders(ctx context.Context, topic string) (map[int32]int, error) {
+	meta, err := p.client.Metadata(ctx, &kafkago.MetadataRequest{Topics: []string{topic}})
+	if err != nil {
+		return nil, err
+	}
+	leaders := map[int32]int{}
+	for _, t := range meta.Topics {
+		if t.Error != nil {
+			return nil, t.Error
+		}
+		for _, part := range t.Partitions {
+			if part.Leader.Host != "" {
+				leaders[int32(part.ID)] = part.Leader.ID
 			}
 		}
 	}
-	return err
+	return leaders, nil
 }
 
-// Close flushes nothing, for every Write has waited, and frees the connections.
-func (p *Producer) Close() error {
-	err := p.w.Close()
-	p.transport.CloseIdleConnections()
-	return err
+var errNoAnswer = errors.New("the broker did not answer for the partition")
+
+// request sends a batch for each of the shares, all of one leader, as far as they
+// fit into one request.
+func (p *Producer) request(ctx context.Context, records []bus.Record, shares []*share) {
+	buf := p.buffers.Get().(*[]byte)
+	x := &exchange{
+		key: protocol.Produce, version: produceVersion, correlation: p.client.correlation.Add(1),
+		topic: shares[0].topic, maxAnswer: 1 << 20,
+	}
+	b, count := p.client.beginProduce((*buf)[:0], x.correlation, x.topic)
+	now := time.Now()
+	for _, s := range shares {
+		if len(b) > requestBytes {
+			break // the rest has its turn in the next round
+		}
+		s.sent = p.next(records, s)
+		var err error
+		start := len(b)
+		if b, err = p.appendBatch(b, records, s, now); err != nil {
+			b, s.err, s.sent = b[:start], err, 0
+			continue
+		}
+		s.err, x.partitions = errNoAnswer, append(x.partitions, s.partition)
+	}
+	if len(x.partitions) == 0 {
+		return
+	}
+	putCount(b[count:], len(x.partitions))
+	end(b)
+	x.request = b
+	err := p.client.produce(ctx, x, func(partition int32, err error) {
+		for _, s := range shares {
+			if s.partition == partition && s.sent > 0 {
+				s.err = err
+			}
+		}
+	})
+	if err != nil { // the connection may still be writing, so the memory is not used again
+		for _, s := range shares {
+			if s.sent > 0 && errors.Is(s.err, errNoAnswer) {
+				s.err = err
+			}
+		}
+		return
+	}
+	*buf = b
+	p.buffers.Put(buf)
+}
+
+// next is how many records the next batch of a share takes.
+func (p *Producer) next(records []bus.Record, s *share) int {
+	n, bytes := 0, recordbatch.HeaderSize
+	for ; n < min(len(s.left), s.limit); n++ {
+		if bytes += recordbatch.Size(&records[s.left[n]]); bytes > batchBytes && n > 0 {
+			break
+		}
+	}
+	return n
+}
+
+// settle moves a share on by what was acknowledged. It returns a refusal when a
+// record was found that the broker will never take, and an error when the same
+// batch has to be sent again.
+func (p *Producer) settle(s *share) (*bus.Refusal, error) {
+	if s.err == nil {
+		if s.sent > 0 {
+			p.metrics.acknowledged(s.topic, s.sent, s.bytes)
+			s.left = s.left[s.sent:]
+			s.limit = min(2*s.limit, p.records)
+		}
+		return nil, nil
+	}
+	err := s.err
+	s.err = nil
+	p.metrics.fail(opWrite, err)
+	switch {
+	case classify(err) != refused || s.sent == 0:
+		return nil, err
+	case s.sent > 1: // look for it in the first half
+		s.limit = s.sent / 2
+		return nil, nil
+	}
+	found := &bus.Refusal{Index: s.left[0], Err: err}
+	s.left = s.left[1:]
+	s.limit = min(2*s.limit, p.records)
+	return found, nil
 }
 
 // backoff waits longer and longer, up to 5 s, with jitter.
@@ -154,12 +426,4 @@ func (b *backoff) sleep(ctx context.Context) error {
 	case <-t.C:
 		return nil
 	}
-}
-
-// quietly passes what the client library has to say to the debug level: what
-// matters comes back as an error.
-func quietly(log *slog.Logger) kafkago.Logger {
-	return kafkago.LoggerFunc(func(format string, args ...any) {
-		log.Debug("kafka client", "message", fmt.Sprintf(format, args...))
-	})
 }

@@ -9,8 +9,6 @@ import (
 	"time"
 
 	kafkago "github.com/segmentio/kafka-go"
-
-	"trench/pkg/bus"
 )
 
 // Topic describes a topic as it should be.
@@ -34,20 +32,42 @@ type TopicState struct {
 // It changes none that exists: fewer partitions can't be had, and more would move
 // keys. What is transient it tries again until ctx ends.
 func EnsureTopics(ctx context.Context, cfg Config, topics []Topic) ([]TopicState, error) {
-	transport := &kafkago.Transport{ClientID: cfg.ClientID, DialTimeout: 5 * time.Second}
-	defer transport.CloseIdleConnections()
-	client := &kafkago.Client{Addr: kafkago.TCP(cfg.Brokers...), Transport: transport, Timeout: 15 * time.Second}
+	var states []TopicState
+	err := persist(ctx, cfg, func(client *client) (err error) {
+		if states, err = compare(ctx, client, topics); err == nil {
+			err = create(ctx, client, states)
+		}
+		return err
+	})
+	return states, err
+}
+
+// Differences returns those of the topics that are missing or not as described, and
+// changes nothing. What is transient it tries again until ctx ends.
+func Differences(ctx context.Context, cfg Config, topics []Topic) ([]TopicState, error) {
+	var states []TopicState
+	err := persist(ctx, cfg, func(client *client) (err error) {
+		states, err = compare(ctx, client, topics)
+		return err
+	})
+	return slices.DeleteFunc(states, func(s TopicState) bool { return len(s.Differs) == 0 }), err
+}
+
+// persist calls do until it succeeds, fails for good or ctx ends.
+func persist(ctx context.Context, cfg Config, do func(*client) error) error {
+	client := newClient(cfg, cfg.RequestTimeout)
+	defer client.close()
 	wait := newBackoff()
 	for {
-		states, err := ensureTopics(ctx, client, topics)
+		err := do(client)
 		if err == nil {
-			return states, nil
+			return nil
 		}
 		if classify(err) == configuration {
-			return nil, fmt.Errorf("topics: %w", lasting(err))
+			return fmt.Errorf("topics: %w", lasting(err))
 		}
 		if invalid(err) || ctx.Err() != nil || wait.sleep(ctx) != nil {
-			return nil, fmt.Errorf("topics: kafka at %v: %w", cfg.Brokers, err)
+			return fmt.Errorf("topics: kafka at %v: %w", cfg.Brokers, err)
 		}
 	}
 }
@@ -57,27 +77,22 @@ func invalid(err error) bool {
 		errors.Is(err, kafkago.InvalidConfiguration)
 }
 
-func ensureTopics(ctx context.Context, client *kafkago.Client, topics []Topic) ([]TopicState, error) {
+// missing is what Differs says of a topic that does not exist.
+const missing = "is missing"
+
+// compare returns the state of each topic.
+func compare(ctx context.Context, client *client, topics []Topic) ([]TopicState, error) {
 	meta, err := client.Metadata(ctx, &kafkago.MetadataRequest{})
 	if err != nil {
 		return nil, err
 	}
 	var states []TopicState
-	var create []kafkago.TopicConfig
 	var existing []Topic
 	for _, t := range topics {
 		i := slices.IndexFunc(meta.Topics, func(m kafkago.Topic) bool { return m.Name == t.Name && m.Error == nil })
 		state := TopicState{Topic: t}
 		if i < 0 {
-			state.Created = true
-			create = append(create, kafkago.TopicConfig{
-				Topic: t.Name, NumPartitions: t.Partitions, ReplicationFactor: t.Replication,
-				ConfigEntries: []kafkago.ConfigEntry{
-					{ConfigName: "retention.ms", ConfigValue: strconv.FormatInt(t.Retention.Milliseconds(), 10)},
-					{ConfigName: "max.message.bytes", ConfigValue: strconv.Itoa(t.MaxMessage)},
-					{ConfigName: "cleanup.policy", ConfigValue: "delete"},
-				},
-			})
+			state.Differs = append(state.Differs, missing)
 		} else {
 			existing = append(existing, t)
 			if n := len(meta.Topics[i].Partitions); n < t.Partitions {
@@ -89,22 +104,45 @@ func ensureTopics(ctx context.Context, client *kafkago.Client, topics []Topic) (
 		}
 		states = append(states, state)
 	}
-	if len(create) > 0 {
-		resp, err := client.CreateTopics(ctx, &kafkago.CreateTopicsRequest{Topics: create})
-		if err != nil {
-			return nil, err
-		}
-		for name, err := range resp.Errors {
-			if err != nil && !errors.Is(err, kafkago.TopicAlreadyExists) {
-				return nil, fmt.Errorf("create %s: %w", name, err)
-			}
-		}
-	}
 	return states, compareConfigs(ctx, client, existing, states)
 }
 
+// create makes the topics that are missing and notes so in their states.
+func create(ctx context.Context, client *client, states []TopicState) error {
+	req := &kafkago.CreateTopicsRequest{}
+	for i := range states {
+		s := &states[i]
+		if !slices.Contains(s.Differs, missing) {
+			continue
+		}
+		s.Created, s.Differs = true, nil
+		t := s.Topic
+		req.Topics = append(req.Topics, kafkago.TopicConfig{
+			Topic: t.Name, NumPartitions: t.Partitions, ReplicationFactor: t.Replication,
+			ConfigEntries: []kafkago.ConfigEntry{
+				{ConfigName: "retention.ms", ConfigValue: strconv.FormatInt(t.Retention.Milliseconds(), 10)},
+				{ConfigName: "max.message.bytes", ConfigValue: strconv.Itoa(t.MaxMessage)},
+				{ConfigName: "cleanup.policy", ConfigValue: "delete"},
+			},
+		})
+	}
+	if len(req.Topics) == 0 {
+		return nil
+	}
+	resp, err := client.CreateTopics(ctx, req)
+	if err != nil {
+		return err
+	}
+	for name, err := range resp.Errors {
+		if err != nil && !errors.Is(err, kafkago.TopicAlreadyExists) {
+			return fmt.Errorf("create %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
 // compareConfigs adds to states where the settings of existing topics differ.
-func compareConfigs(ctx context.Context, client *kafkago.Client, existing []Topic, states []TopicState) error {
+func compareConfigs(ctx context.Context, client *client, existing []Topic, states []TopicState) error {
 	if len(existing) == 0 {
 		return nil
 	}
@@ -142,11 +180,13 @@ func compareConfigs(ctx context.Context, client *kafkago.Client, existing []Topi
 	return nil
 }
 
+// pingTimeout is how long a broker may take to answer Ping.
+const pingTimeout = 5 * time.Second
+
 // Ping returns nil when one of the brokers answers and knows every topic.
 func Ping(ctx context.Context, cfg Config, topics ...string) error {
-	transport := &kafkago.Transport{ClientID: cfg.ClientID, DialTimeout: 5 * time.Second}
-	defer transport.CloseIdleConnections()
-	client := &kafkago.Client{Addr: kafkago.TCP(cfg.Brokers...), Transport: transport, Timeout: 5 * time.Second}
+	client := newClient(cfg, pingTimeout)
+	defer client.close()
 	meta, err := client.Metadata(ctx, &kafkago.MetadataRequest{Topics: topics})
 	if err != nil {
 		return fmt.Errorf("kafka at %v: %w", cfg.Brokers, lasting(err))
@@ -162,5 +202,3 @@ func Ping(ctx context.Context, cfg Config, topics ...string) error {
 	}
 	return nil
 }
-
-var _ bus.Claim = (*claim)(nil)
