@@ -88,23 +88,11 @@ func (m *metrics) read(topic string, bytes int) {
 func (m *metrics) generation()        { m.generations.Inc() }
 func (m *metrics) reset(topic string) { m.resets.WithLabelValues(topic).Inc() }
 func (m *metrics) fail(operation string, e error) {
-	m.errors.WithLabelValues(operation, meaning(e)).Inc()
+	m.errors.WithLabelValues(operation, classify(e).String()).Inc()
 }
 
 func (m *metrics) skip(topic, reason string, n int64) {
 	m.skipped.WithLabelValues(topic, reason).Add(float64(n))
-}
-
-func meaning(err error) string {
-	switch classify(err) {
-	case refused:
-		return "refused"
-	case configuration:
-		return "configuration"
-	case claimLost:
-		return "claim_lost"
-	}
-	return "transient"
 }
 
 // follow begins to show the lag of a partition, until forget.
