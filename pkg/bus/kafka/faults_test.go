@@ -202,7 +202,7 @@ func (s *sequence) take(t *testing.T, records []bus.Record) (done bool) {
 // readAll reads until s is complete.
 func readAll(t *testing.T, cfg kafka.Config, topic string, s *sequence) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	err := kafka.NewConsumer(cfg, topic, "g", quiet, nil).Run(ctx, func(ctx context.Context, cl bus.Claim) error {
 		for {

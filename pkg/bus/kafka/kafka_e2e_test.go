@@ -3,15 +3,13 @@
 package kafka_test
 
 import (
-	"context"
-	"fmt"
-	"log/slog"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
 	"trench/pkg/bus"
 	"trench/pkg/bus/bustest"
-	"trench/pkg/bus/kafka"
 	"trench/pkg/internal/local"
 )
 
@@ -20,41 +18,64 @@ func TestRealKafkaKeepsTheRules(t *testing.T) {
 	bustest.Run(t, system(quick(local.Kafka(t)...)))
 }
 
-func TestThroughputOfTheRealBroker(t *testing.T) {
-	cfg := kafka.DefaultConfig()
-	cfg.Brokers = local.Kafka(t)
-	s := system(cfg)
-	topic, p := s.NewTopic(t), s.NewProducer(t)
-	const n, batch = 40_000, 1000
-	value := make([]byte, 1200)
-	for i := range value {
-		value[i] = "abcdefghijklmnop"[(i*i*7+i)&15]
+// Cut connections are tested with a fake broker; here a real one is frozen for 30 s
+// and killed, under a steady load, with every number of partitions in turn.
+func TestARealBrokerThatFreezesAndDiesLosesNothing(t *testing.T) {
+	t.Parallel()
+	broker := local.StartCopy(t, local.KafkaPart)
+	cfg := quick(broker.KafkaBrokers...)
+	cfg.RequestTimeout, cfg.SessionTimeout = 5*time.Second, 6*time.Second
+	pid, err := broker.PID(local.KafkaPart)
+	if err != nil {
+		t.Fatal(err)
 	}
-	start := time.Now()
-	for i := 0; i < n; i += batch {
-		records := make([]bus.Record, batch)
-		for j := range records {
-			records[j] = bus.Record{Topic: topic, Key: fmt.Append(nil, i+j), Value: value}
-		}
-		if err := p.Write(t.Context(), records); err != nil {
-			t.Fatal(err)
-		}
-	}
-	written := time.Since(start)
-	got := 0
-	one(t, kafka.NewConsumer(cfg, topic, "g-"+topic, slog.New(slog.DiscardHandler), nil), func(ctx context.Context, cl bus.Claim) error {
-		start = time.Now()
-		for got < n {
-			batch, err := cl.Fetch(ctx, nil, 1000)
-			if err != nil {
+	faults := make(chan error, 1)
+	go func() { // ends with the faults
+		faults <- func() error {
+			time.Sleep(2 * time.Second)
+			if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
 				return err
 			}
-			got += len(batch)
-		}
-		return nil
-	})
-	t.Logf("%d records of %d bytes: written %.0f/s, read %.0f/s", n, len(value), n/written.Seconds(), float64(got)/time.Since(start).Seconds())
-	if got != n {
-		t.Errorf("read %d records, want %d", got, n)
+			time.Sleep(30 * time.Second)
+			if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
+				return err
+			}
+			time.Sleep(5 * time.Second)
+			if err := broker.Kill(local.KafkaPart); err != nil {
+				return err
+			}
+			return broker.Up(local.KafkaPart)
+		}()
+	}()
+	var all sync.WaitGroup
+	for _, partitions := range []int{1, 4, 12} {
+		topic := makeTopic(t, cfg, partitions)
+		s := newSequence(41, 20_000)
+		all.Go(func() {
+			p := producer(t, cfg, nil)
+			for i := 0; i < s.total; i += 100 {
+				var batch []bus.Record
+				for j := i; j < i+100; j++ {
+					batch = append(batch, s.record(topic, j))
+				}
+				if err := p.Write(t.Context(), batch); err != nil {
+					t.Error(err)
+					return
+				}
+				time.Sleep(100 * time.Millisecond) // twenty seconds of load beside the faults
+			}
+		})
+		all.Go(func() {
+			readAll(t, cfg, topic, s)
+			again := 0
+			for _, n := range s.seen {
+				again += n - 1
+			}
+			t.Logf("%d partitions: %d records came, %d of them again", partitions, len(s.seen), again)
+		})
+	}
+	all.Wait()
+	if err := <-faults; err != nil {
+		t.Error(err)
 	}
 }
