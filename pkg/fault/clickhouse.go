@@ -10,7 +10,7 @@ const (
 	clickhouseReadonly = "the user or its profile is read-only: give it one that may insert"
 	clickhouseFixed    = "the table can not be written on this server: write to another replica"
 	clickhouseSetting  = "the user's profile or the server's configuration limits this: raise the limit or use another profile"
-	clickhouseVersion  = "the server does not understand this version: use one that the documentation names"
+	clickhouseVersion  = "the server and this program do not understand each other: use a server of the version in docker-compose.yml or a newer one"
 	clickhouseDisabled = "the server has the function turned off: turn it on, or use a newer server"
 	clickhouseCluster  = "the cluster is not in the server's configuration: check its name"
 	clickhousePort     = "clickhouse.addr is a port of another protocol: set clickhouse.protocol or the port"

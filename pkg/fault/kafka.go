@@ -6,7 +6,7 @@ const (
 	kafkaRightsTopic   = "give the user of this program the rights to describe, read and write the topic"
 	kafkaRightsGroup   = "give the user of this program the right to read the consumer group"
 	kafkaRightsCluster = "give the user of this program the right that the request needs on the cluster"
-	kafkaBrokerVersion = "the broker and this program do not understand each other: use a broker of a version that the documentation names"
+	kafkaBrokerVersion = "the broker and this program do not understand each other: use a broker of the version in docker-compose.yml or a newer one"
 	kafkaSession       = "set kafka.session_timeout between the broker's group.min.session.timeout.ms and group.max.session.timeout.ms"
 	kafkaGroups        = "another program uses the same consumer group: give it a group of its own"
 	kafkaLogin         = "check how the broker's listener authenticates its clients"

@@ -93,8 +93,7 @@ func TestBatchesAreHandledAtTheSameTimeAndCommittedInOrder(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		gates := map[int]chan struct{}{0: make(chan struct{}), 10: make(chan struct{}), 20: make(chan struct{})}
-		var r *rig
-		r = newRig(func(_ context.Context, batch []int) ([]stage.Reject, error) {
+		r := newRig(func(_ context.Context, batch []int) ([]stage.Reject, error) {
 			<-gates[batch[0]]
 			return nil, nil
 		}).single()
