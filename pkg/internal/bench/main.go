@@ -8,6 +8,8 @@
 //	-memory       bytes of an open flow in the flow table
 //	-flood        TLS connections in the middle of a flood of spoofed TCP SYNs
 //	-length       peak memory of a long input against a short one
+//	-bus          the services between a real Kafka and a real ClickHouse: flows a
+//	              second of each stage and end to end, bytes on the topics, the codec
 //	-all          all of them
 //
 // CPU time is that of the whole process, user and system, garbage collection
@@ -54,6 +56,10 @@ type bench struct {
 	syns   int // of -flood
 	short  int // MB of -length
 	long   int // MB of -length
+
+	busFlows   int    // flow records of each stage of -bus
+	partitions int    // of each topic of -bus
+	profile    string // folder for profiles of -bus
 }
 
 func run(args []string, out io.Writer) error {
@@ -69,6 +75,9 @@ func run(args []string, out io.Writer) error {
 	fs.IntVar(&b.syns, "syns", 5_000_000, "SYNs of -flood")
 	fs.IntVar(&b.short, "short", 200, "MB of the short input of -length")
 	fs.IntVar(&b.long, "long", 2000, "MB of the long input of -length")
+	fs.IntVar(&b.busFlows, "bus-flows", 300_000, "flow records that each stage of -bus gets, at least")
+	fs.IntVar(&b.partitions, "partitions", 6, "partitions of each topic of -bus")
+	fs.StringVar(&b.profile, "profile", "", "`folder` for a CPU profile of each service of -bus")
 	type mode struct {
 		name, usage string
 		do          func(*bench) error
@@ -80,6 +89,7 @@ func run(args []string, out io.Writer) error {
 		{"memory", "bytes of an open flow", (*bench).memory, false},
 		{"flood", "TLS in a flood of SYNs", (*bench).flood, false},
 		{"length", "peak memory by length of the input", (*bench).length, false},
+		{"bus", "the services between Kafka and ClickHouse", (*bench).bus, false},
 	}
 	for i := range modes {
 		fs.BoolVar(&modes[i].on, modes[i].name, false, modes[i].usage)
