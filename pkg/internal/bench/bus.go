@@ -29,7 +29,7 @@ func (b *bench) bus() error {
 	defer stop()
 	stages := [][]string{{"input", "stage", "records", "records/s of its CPU", "lowest – highest", "goal", "records/s", "broker µs", "engine µs", "peak RSS MiB"}}
 	whole := [][]string{{"input", "records", "records/s", "lowest – highest", "goal"}}
-	shares := [][]string{{"input", "process", "CPU µs a record", "% of two cores"}}
+	shares := [][]string{{"input", "process", "CPU µs a record", "% of two cores", "done after s", "lowest – highest"}}
 	topics := [][]string{{"input", "topic", "records", "bytes", "in the log", "goal", "with a vector", "bytes", "in the log", "goal"}}
 	codec := [][]string{{"input", "message on", "marshal µs", "lowest – highest", "unmarshal µs", "lowest – highest"}}
 	for _, in := range b.inputs {
@@ -45,9 +45,13 @@ func (b *bench) bus() error {
 		}
 		whole = append(whole, []string{in.name, fmt.Sprint(r.Whole.Records), thousands(r.Whole.Rate.Median), thousandsRange(r.Whole.Rate), wholeGoal})
 		for _, s := range r.Whole.Shares {
-			shares = append(shares, []string{in.name, s.Name, inMicros(s.CPU), percent(s.Part)})
+			done, between := "", ""
+			if s.Done.Median > 0 {
+				done, between = hundredths(s.Done.Median), hundredths(s.Done.Low)+" – "+hundredths(s.Done.High)
+			}
+			shares = append(shares, []string{in.name, s.Name, inMicros(s.CPU), percent(s.Part), done, between})
 		}
-		shares = append(shares, []string{in.name, "none of them", "", percent(r.Whole.Idle)})
+		shares = append(shares, []string{in.name, "anything else", "", percent(r.Whole.Others), "", ""}, []string{in.name, "idle", "", percent(r.Whole.Idle), "", ""})
 		for _, t := range r.Topics {
 			topics = append(topics, []string{in.name, t.Name, fmt.Sprint(t.All.Records), ones(t.All.Raw), ones(t.All.Disk), topicGoals[t.Name],
 				fmt.Sprint(t.WithVector.Records), ones(t.WithVector.Raw), ones(t.WithVector.Disk), topicGoals[t.Name]})
@@ -60,7 +64,7 @@ func (b *bench) bus() error {
 	}{
 		{fmt.Sprintf("bus, stages: each service alone on one core, broker and engine on the other, %d partitions; median of %d parts of the run", b.partitions, b.rounds), stages},
 		{fmt.Sprintf("bus, end to end: from the start of capture to the last row, everything on the same two cores; median of %d runs", b.rounds), whole},
-		{"bus, shares: CPU time during those runs", shares},
+		{"bus, shares: CPU time during those runs, and when all records of a run were committed", shares},
 		{fmt.Sprintf("bus, topics: bytes a record with key and headers, and in the broker's log, compressed with %s in batches", kafka.DefaultConfig().Compression), topics},
 		{fmt.Sprintf("bus, codec: CPU time a record in this process, garbage collection included, median of %d", b.rounds), codec},
 	} {
@@ -81,6 +85,7 @@ func thousands(v float64) string {
 }
 
 func thousandsRange(s pipeline.Spread) string { return thousands(s.Low) + " – " + thousands(s.High) }
+func hundredths(v float64) string             { return fmt.Sprintf("%.2f", v) }
 func tenths(v float64) string                 { return fmt.Sprintf("%.1f", v) }
 func tenthsRange(s pipeline.Spread) string    { return tenths(s.Low) + " – " + tenths(s.High) }
 func ones(v float64) string                   { return fmt.Sprintf("%.0f", v) }

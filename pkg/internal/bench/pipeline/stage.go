@@ -139,6 +139,7 @@ func (r *rig) sensor() string { return fmt.Sprintf("sensor-%d", r.sensors) }
 // fill runs capture again and again until the topic of flows has enough records.
 func (r *rig) fill(ctx context.Context) (Stage, error) {
 	s := Stage{Name: "capture"}
+	r.cfg.Log.Info("measuring", "stage", s.Name)
 	var perCPU, wall []float64
 	var broker, engine time.Duration
 	for s.Records < int64(r.cfg.Flows) {
