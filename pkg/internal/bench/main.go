@@ -20,7 +20,6 @@
 package main
 
 import (
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -29,7 +28,7 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"trench/pkg/internal/bench/proc"
 )
 
 func main() {
@@ -138,12 +137,6 @@ func median(d []time.Duration) time.Duration {
 	return d[len(d)/2]
 }
 
-func usage(who int) (cpu time.Duration, err error) {
-	var u unix.Rusage
-	err = unix.Getrusage(who, &u)
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano()), err
-}
-
 // rotate runs all of do in turns, and returns for each the median CPU and wall
 // time.
 func (b *bench) rotate(do ...func() error) (cpu, wall []time.Duration, err error) {
@@ -151,18 +144,13 @@ func (b *bench) rotate(do ...func() error) (cpu, wall []time.Duration, err error
 	for round := range b.rounds + 1 {
 		for i, f := range do {
 			collect()
-			before, err := usage(unix.RUSAGE_SELF)
 			start := time.Now()
-			if err == nil {
-				err = f()
-			}
-			took := time.Since(start)
-			after, err2 := usage(unix.RUSAGE_SELF)
-			if err := errors.Join(err, err2); err != nil {
+			spent, err := proc.Spend(f)
+			if err != nil {
 				return nil, nil, err
 			}
 			if round > 0 {
-				cpus[i], walls[i] = append(cpus[i], after-before), append(walls[i], took)
+				cpus[i], walls[i] = append(cpus[i], spent), append(walls[i], time.Since(start))
 			}
 		}
 	}

@@ -12,13 +12,11 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
-	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"trench/pkg/internal/bench/proc"
 )
 
 // process is a service that runs.
@@ -58,7 +56,7 @@ func (r *rig) launch(name string, env ...string) (*process, error) {
 	started := make(chan error)
 	go func() {
 		runtime.LockOSThread()
-		err := pinThread(0, r.own)
+		err := proc.Pin(0, r.own)
 		if err == nil {
 			err = p.cmd.Start()
 		}
@@ -178,74 +176,4 @@ func (r *rig) profile(ctx context.Context, p *process, d time.Duration) error {
 	}
 	_, err = io.Copy(f, resp.Body)
 	return errors.Join(err, f.Close())
-}
-
-// ticksPerSecond is the unit of times in /proc/PID/stat, the same on every Linux.
-const ticksPerSecond = 100
-
-// cpuTime is the user and system time that a process has had.
-func cpuTime(pid int) (time.Duration, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, err
-	}
-	// The name, in parentheses, may hold anything. utime and stime are the 14th and
-	// 15th field of the line, the state after the name is the 3rd.
-	fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
-	if len(fields) < 13 {
-		return 0, fmt.Errorf("/proc/%d/stat: %d fields after the name", pid, len(fields))
-	}
-	user, err := strconv.ParseInt(fields[11], 10, 64)
-	system, err2 := strconv.ParseInt(fields[12], 10, 64)
-	return time.Duration(user+system) * time.Second / ticksPerSecond, errors.Join(err, err2)
-}
-
-// peakRSS is the largest resident size that a process has had, in bytes.
-func peakRSS(pid int) (uint64, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.Lines(string(b)) {
-		if v, ok := strings.CutPrefix(line, "VmHWM:"); ok {
-			kb, err := strconv.ParseUint(strings.TrimSuffix(strings.TrimSpace(v), " kB"), 10, 64)
-			return kb << 10, err
-		}
-	}
-	return 0, fmt.Errorf("/proc/%d/status has no VmHWM", pid)
-}
-
-// pin lets all threads of a process run on some cores only.
-func pin(pid int, cores []int) error {
-	threads, err := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
-	if err != nil {
-		return err
-	}
-	for _, t := range threads {
-		tid, err := strconv.Atoi(t.Name())
-		if err != nil {
-			return err
-		}
-		if err := pinThread(tid, cores); err != nil && !errors.Is(err, unix.ESRCH) {
-			return fmt.Errorf("pin thread %d to cores %v: %w", tid, cores, err)
-		}
-	}
-	return nil
-}
-
-func pinThread(tid int, cores []int) error {
-	var set unix.CPUSet
-	for _, c := range cores {
-		set.Set(c)
-	}
-	return unix.SchedSetaffinity(tid, &set)
-}
-
-// maxRSS is peakRSS of a process that has ended.
-func maxRSS(state *os.ProcessState) uint64 {
-	usage, ok := state.SysUsage().(*syscall.Rusage)
-	if !ok {
-		return 0
-	}
-	return uint64(usage.Maxrss) << 10
 }

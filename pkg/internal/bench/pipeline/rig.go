@@ -13,6 +13,7 @@ import (
 
 	kafkago "github.com/segmentio/kafka-go"
 
+	"trench/pkg/internal/bench/proc"
 	"trench/pkg/internal/local"
 )
 
@@ -96,7 +97,7 @@ func (r *rig) together() error { return r.pin([]int{0, 1}, []int{0, 1}) }
 
 func (r *rig) pin(own, rest []int) error {
 	r.own, r.rest = own, rest
-	return errors.Join(pin(r.broker, rest), pin(r.engine, rest))
+	return errors.Join(proc.PinAll(r.broker, rest), proc.PinAll(r.engine, rest))
 }
 
 // environment is the configuration of all programs, as TRENCH_ variables; what is

@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strconv"
 	"time"
+
+	"trench/pkg/internal/bench/proc"
 )
 
 // sample is how far a run was at one time.
@@ -18,13 +20,13 @@ type sample struct {
 
 func (r *rig) sample(pid int, records int64) (s sample, err error) {
 	s.at, s.records = time.Now(), records
-	if s.service, err = cpuTime(pid); err != nil {
+	if s.service, err = proc.CPUTime(pid); err != nil {
 		return s, err
 	}
-	if s.broker, err = cpuTime(r.broker); err != nil {
+	if s.broker, err = proc.CPUTime(r.broker); err != nil {
 		return s, err
 	}
-	s.engine, err = cpuTime(r.engine)
+	s.engine, err = proc.CPUTime(r.engine)
 	return s, err
 }
 
@@ -67,7 +69,7 @@ func (r *rig) stage(ctx context.Context, name, topic, group string) (Stage, erro
 			return Stage{}, errors.Join(err, p.cmd.Process.Kill())
 		}
 	}
-	rss, err := peakRSS(p.cmd.Process.Pid)
+	rss, err := proc.PeakRSS(p.cmd.Process.Pid)
 	if err := errors.Join(err, p.stop()); err != nil {
 		return Stage{}, err
 	}
@@ -164,7 +166,7 @@ func (r *rig) fill(ctx context.Context) (Stage, error) {
 		perCPU = append(perCPU, float64(sent)/(state.UserTime()+state.SystemTime()).Seconds())
 		wall = append(wall, float64(sent)/after.at.Sub(before.at).Seconds())
 		broker, engine = broker+after.broker-before.broker, engine+after.engine-before.engine
-		s.PeakRSS = max(s.PeakRSS, maxRSS(state))
+		s.PeakRSS = max(s.PeakRSS, proc.MaxRSS(state))
 	}
 	s.PerCPU, s.Wall = spread(perCPU), spread(wall)
 	s.Broker, s.Engine = broker/time.Duration(s.Records), engine/time.Duration(s.Records)

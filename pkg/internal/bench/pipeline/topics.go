@@ -12,11 +12,11 @@ import (
 	"time"
 
 	kafkago "github.com/segmentio/kafka-go"
-	"golang.org/x/sys/unix"
 
 	"trench/pkg/bus"
 	"trench/pkg/bus/kafka"
 	"trench/pkg/flow"
+	"trench/pkg/internal/bench/proc"
 	"trench/pkg/record"
 	"trench/pkg/stage"
 	"trench/pkg/wire"
@@ -189,7 +189,7 @@ func (r *rig) logSize(topic string, records int64) (float64, error) {
 // isPartition says whether a folder of the broker holds a partition of a topic.
 func isPartition(folder, topic string) bool {
 	number, ok := strings.CutPrefix(folder, topic+"-")
-	return ok && strings.Trim(number, "0123456789") == ""
+	return ok && number != "" && strings.Trim(number, "0123456789") == ""
 }
 
 // batch is how many records the codec is measured with: those of a stage's batch.
@@ -206,7 +206,7 @@ func codec[T any](decode func(*bus.Record, *T) error, encode func(*T) (bus.Recor
 			var decoding, encoding time.Duration
 			n := 0
 			for rest := records; len(rest) >= len(values); rest = rest[len(values):] {
-				spent, err := spend(func() error {
+				spent, err := proc.Spend(func() error {
 					for i := range values {
 						if err := decode(&rest[i], &values[i]); err != nil {
 							return err
@@ -218,7 +218,7 @@ func codec[T any](decode func(*bus.Record, *T) error, encode func(*T) (bus.Recor
 					return marshal, unmarshal, err
 				}
 				decoding += spent
-				spent, err = spend(func() error {
+				spent, err = proc.Spend(func() error {
 					for i := range values {
 						if _, err := encode(&values[i]); err != nil {
 							return err
@@ -237,15 +237,4 @@ func codec[T any](decode func(*bus.Record, *T) error, encode func(*T) (bus.Recor
 		}
 		return spread(out), spread(in), nil
 	}
-}
-
-// spend returns the CPU time of this process that do takes.
-func spend(do func() error) (time.Duration, error) {
-	var before, after unix.Rusage
-	err := unix.Getrusage(unix.RUSAGE_SELF, &before)
-	if err == nil {
-		err = do()
-	}
-	err = errors.Join(err, unix.Getrusage(unix.RUSAGE_SELF, &after))
-	return time.Duration(after.Utime.Nano() + after.Stime.Nano() - before.Utime.Nano() - before.Stime.Nano()), err
 }
