@@ -1,5 +1,5 @@
 // Bench measures what capture and the stages after it cost. Every mode prints
-// one table, from one run:
+// its tables, from one run:
 //
 //	(none)        CPU time of each stage on one core, as a ratio to the bare
 //	              reader (pkg/internal/barereader)
