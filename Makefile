@@ -13,7 +13,7 @@ GOFLAGS_BUILD := -trimpath -ldflags "-s -w"
 include pkg/internal/tools/tools.mk
 include deploy/local/local.mk
 
-.PHONY: help build test unit race e2e trainer lint bench fuzz model evaluate lab conformance
+.PHONY: help build test unit race e2e trainer lint bench bench-bus fuzz model evaluate lab conformance
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -52,9 +52,12 @@ fuzz: ## every fuzz target for FUZZTIME (3s; at length: make fuzz FUZZTIME=10m),
 	  done; \
 	done; rm -f .fuzz.log
 
-bench: ## cost of each stage against the bare reader on one core, and the Go benchmarks
+bench: ## cost of each stage against the bare reader on one core and on the bus, and the Go benchmarks
 	go run ./pkg/internal/bench -all
 	go test -run '^$$' -bench . -benchmem ./pkg/...
+
+bench-bus: ## the services between the real Kafka and ClickHouse: flows a second, CPU, bytes on the topics
+	go run ./pkg/internal/bench -bus -source train
 
 conformance: ## compare with other analysers' published results, as docs/conformance.md
 	go run ./pkg/internal/conformance -o docs/conformance.md

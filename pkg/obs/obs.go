@@ -1,8 +1,9 @@
 // Package obs lets a running program be looked at: logs, metrics and health.
 //
-//	/healthz  200 as long as the process works, else 503 and why only a restart helps
-//	/readyz   200 when every check passes, else 503 and which does not
-//	/metrics  Prometheus
+//	/healthz       200 as long as the process works, else 503 and why only a restart helps
+//	/readyz        200 when every check passes, else 503 and which does not
+//	/metrics       Prometheus
+//	/debug/pprof/  profiles, when asked for and only for this machine
 package obs
 
 import (
@@ -13,6 +14,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"slices"
 	"time"
 
@@ -68,6 +70,9 @@ func NewRegistry() *prometheus.Registry {
 type HTTPConfig struct {
 	// Listen is host:port; empty serves nothing.
 	Listen string `yaml:"listen"`
+	// Pprof serves profiles of the process, which show its memory: Listen must be an
+	// address of this machine alone then.
+	Pprof bool `yaml:"pprof"`
 }
 
 // Validate reports all faults at once.
@@ -75,8 +80,12 @@ func (c HTTPConfig) Validate() error {
 	if c.Listen == "" {
 		return nil
 	}
-	if _, port, err := net.SplitHostPort(c.Listen); err != nil || port == "" {
+	host, port, err := net.SplitHostPort(c.Listen)
+	if err != nil || port == "" {
 		return fmt.Errorf("listen: %q is not host:port", c.Listen)
+	}
+	if ip := net.ParseIP(host); c.Pprof && host != "localhost" && !ip.IsLoopback() {
+		return fmt.Errorf("pprof: profiles are served on a loopback address only, listen is %q", c.Listen)
 	}
 	return nil
 }
@@ -103,6 +112,11 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("GET /healthz", answer(s.Live, "ok\n"))
 	mux.HandleFunc("GET /readyz", answer(s.Ready, "ready\n"))
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.Registry, promhttp.HandlerOpts{}))
+	if s.Config.Pprof {
+		mux.HandleFunc("GET /debug/pprof/", pprof.Index) // also those with a name of their own: heap, goroutine, …
+		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	}
 	return mux
 }
 

@@ -58,6 +58,25 @@ func TestReadyNamesWhatIsNot(t *testing.T) {
 	}
 }
 
+func TestProfilesAreServedWhenAskedForAndOnlyHere(t *testing.T) {
+	t.Parallel()
+	s := &obs.Server{Config: obs.HTTPConfig{Listen: "127.0.0.1:9100", Pprof: true}, Registry: obs.NewRegistry()}
+	srv := httptest.NewServer(s.Handler())
+	defer srv.Close()
+	for _, path := range []string{"/debug/pprof/", "/debug/pprof/heap", "/debug/pprof/profile?seconds=1"} {
+		if code, body := get(t, srv.URL+path); code != 200 || len(body) == 0 {
+			t.Errorf("%s: %d, %d bytes", path, code, len(body))
+		}
+	}
+	for listen, ok := range map[string]bool{
+		"127.0.0.1:9100": true, "[::1]:9100": true, "localhost:9100": true, "": true, ":9100": false, "0.0.0.0:9100": false, "10.0.0.1:9100": false, "sensor:9100": false,
+	} {
+		if err := (obs.HTTPConfig{Listen: listen, Pprof: true}).Validate(); (err == nil) != ok {
+			t.Errorf("profiles at %q: err = %v", listen, err)
+		}
+	}
+}
+
 func TestServerEndsWithItsContextAndSaysWhatIsTaken(t *testing.T) {
 	t.Parallel()
 	taken := httptest.NewServer(http.NotFoundHandler())

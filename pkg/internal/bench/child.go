@@ -16,15 +16,12 @@ import (
 	"runtime"
 	"runtime/metrics"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"trench/pkg/app"
 	"trench/pkg/features"
 	"trench/pkg/flow"
+	"trench/pkg/internal/bench/proc"
 	"trench/pkg/internal/pcapgen"
 	"trench/pkg/model"
 	"trench/pkg/record"
@@ -105,10 +102,10 @@ func child(_ []string, out io.Writer) error {
 		return errors.New(sum.Faults[0].String())
 	}
 	r.Packets, r.Flows, r.Evicted, r.EvictedHalf = sum.Packets, sum.Table.Flows, sum.Table.Evicted, sum.Table.EvictedHalfOpen
-	if r.PeakRSS, err = peakRSS(); err != nil {
+	if r.PeakRSS, err = proc.PeakRSS(os.Getpid()); err != nil {
 		return err
 	}
-	if r.CPU, err = usage(unix.RUSAGE_SELF); err != nil {
+	if r.CPU, err = proc.Own(); err != nil {
 		return err
 	}
 	return json.NewEncoder(out).Encode(&r)
@@ -128,21 +125,6 @@ func (r *report) add(f *flow.Flow) error {
 		r.Complete++
 	}
 	return nil
-}
-
-// peakRSS is the largest resident size of this process so far.
-func peakRSS() (uint64, error) {
-	b, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		return 0, err
-	}
-	for line := range strings.Lines(string(b)) {
-		if v, ok := strings.CutPrefix(line, "VmHWM:"); ok {
-			kb, err := strconv.ParseUint(strings.TrimSuffix(strings.TrimSpace(v), " kB"), 10, 64)
-			return kb << 10, err
-		}
-	}
-	return 0, errors.New("/proc/self/status has no VmHWM")
 }
 
 // inChild runs a job in a child that reads what write writes.

@@ -1,5 +1,5 @@
 // Bench measures what capture and the stages after it cost. Every mode prints
-// one table, from one run:
+// its tables, from one run:
 //
 //	(none)        CPU time of each stage on one core, as a ratio to the bare
 //	              reader (pkg/internal/barereader)
@@ -8,6 +8,8 @@
 //	-memory       bytes of an open flow in the flow table
 //	-flood        TLS connections in the middle of a flood of spoofed TCP SYNs
 //	-length       peak memory of a long input against a short one
+//	-bus          the services between a real Kafka and a real ClickHouse: flows a
+//	              second of each stage and end to end, bytes on the topics, the codec
 //	-all          all of them
 //
 // CPU time is that of the whole process, user and system, garbage collection
@@ -18,7 +20,6 @@
 package main
 
 import (
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -27,7 +28,7 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"trench/pkg/internal/bench/proc"
 )
 
 func main() {
@@ -54,6 +55,10 @@ type bench struct {
 	syns   int // of -flood
 	short  int // MB of -length
 	long   int // MB of -length
+
+	busFlows   int    // flow records of each stage of -bus
+	partitions int    // of each topic of -bus
+	profile    string // folder for profiles of -bus
 }
 
 func run(args []string, out io.Writer) error {
@@ -69,6 +74,9 @@ func run(args []string, out io.Writer) error {
 	fs.IntVar(&b.syns, "syns", 5_000_000, "SYNs of -flood")
 	fs.IntVar(&b.short, "short", 200, "MB of the short input of -length")
 	fs.IntVar(&b.long, "long", 2000, "MB of the long input of -length")
+	fs.IntVar(&b.busFlows, "bus-flows", 300_000, "flow records that each stage of -bus gets, at least")
+	fs.IntVar(&b.partitions, "partitions", 6, "partitions of each topic of -bus")
+	fs.StringVar(&b.profile, "profile", "", "`folder` for a CPU profile of each service of -bus")
 	type mode struct {
 		name, usage string
 		do          func(*bench) error
@@ -80,6 +88,7 @@ func run(args []string, out io.Writer) error {
 		{"memory", "bytes of an open flow", (*bench).memory, false},
 		{"flood", "TLS in a flood of SYNs", (*bench).flood, false},
 		{"length", "peak memory by length of the input", (*bench).length, false},
+		{"bus", "the services between Kafka and ClickHouse", (*bench).bus, false},
 	}
 	for i := range modes {
 		fs.BoolVar(&modes[i].on, modes[i].name, false, modes[i].usage)
@@ -128,12 +137,6 @@ func median(d []time.Duration) time.Duration {
 	return d[len(d)/2]
 }
 
-func usage(who int) (cpu time.Duration, err error) {
-	var u unix.Rusage
-	err = unix.Getrusage(who, &u)
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano()), err
-}
-
 // rotate runs all of do in turns, and returns for each the median CPU and wall
 // time.
 func (b *bench) rotate(do ...func() error) (cpu, wall []time.Duration, err error) {
@@ -141,18 +144,13 @@ func (b *bench) rotate(do ...func() error) (cpu, wall []time.Duration, err error
 	for round := range b.rounds + 1 {
 		for i, f := range do {
 			collect()
-			before, err := usage(unix.RUSAGE_SELF)
 			start := time.Now()
-			if err == nil {
-				err = f()
-			}
-			took := time.Since(start)
-			after, err2 := usage(unix.RUSAGE_SELF)
-			if err := errors.Join(err, err2); err != nil {
+			spent, err := proc.Spend(f)
+			if err != nil {
 				return nil, nil, err
 			}
 			if round > 0 {
-				cpus[i], walls[i] = append(cpus[i], after-before), append(walls[i], took)
+				cpus[i], walls[i] = append(cpus[i], spent), append(walls[i], time.Since(start))
 			}
 		}
 	}

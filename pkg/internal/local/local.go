@@ -104,7 +104,7 @@ func given(getenv func(string) string, names []string) (parts Parts, missing []s
 	return parts, missing
 }
 
-// Copy is a set of parts that belongs to one test, so the test may kill and
+// Copy is a set of parts that belongs to one test or measurement, which may kill and
 // restart them. Its state folder is described in deploy/local/parts.
 type Copy struct {
 	Parts
@@ -112,15 +112,24 @@ type Copy struct {
 	script string
 }
 
+// NewCopy prepares parts whose state is in dir. Up starts them; they end with Down,
+// or with this process.
+func NewCopy(dir string) (*Copy, error) {
+	root, err := repository()
+	if err != nil {
+		return nil, err
+	}
+	return &Copy{Dir: dir, script: filepath.Join(root, "deploy", "local", "local.sh")}, nil
+}
+
 // StartCopy starts parts by name for this test alone, whatever the
 // environment says. They stop with the test, or with its process.
 func StartCopy(t testing.TB, names ...string) *Copy {
 	t.Helper()
-	root, err := repository()
+	c, err := NewCopy(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &Copy{Dir: t.TempDir(), script: filepath.Join(root, "deploy", "local", "local.sh")}
 	t.Cleanup(func() {
 		if out, err := c.run("down"); err != nil {
 			t.Errorf("stop the local parts: %v\n%s", err, out)
