@@ -46,13 +46,12 @@ func (c *check) addr(field string, b []byte) netip.Addr {
 	return a
 }
 
-// fits reports whether a list of n entries may have one more.
+// fits reports whether a list may have n entries.
 func (c *check) fits(field string, n, limit int) bool {
-	if n >= limit {
-		c.fail(field, "more than %d entries", limit)
-		return false
+	if n > limit {
+		c.fail(field, "%d entries, the limit is %d", n, limit)
 	}
-	return true
+	return n <= limit
 }
 
 func (c *check) u8(field string, v uint32) uint8 {

@@ -100,7 +100,7 @@ func tls(in fields, t *record.TLS) {
 		case 20<<3 | varint:
 			t.HeartbeatOverread = in.bool()
 		case 21<<3 | length:
-			if a := entry(&in, "tls.alerts", &t.Alerts, len(t.Alerts), MaxList); a != nil {
+			if a := one(&in, "tls.alerts", &t.Alerts); a != nil {
 				alert(in.message(), a)
 			}
 		default:
@@ -284,11 +284,11 @@ func dns(in fields, d *record.DNS) {
 	for in.next() {
 		switch in.tag {
 		case 1<<3 | length:
-			if q := entry(&in, "dns.queries", &d.Queries, len(d.Queries), MaxList); q != nil {
+			if q := one(&in, "dns.queries", &d.Queries); q != nil {
 				query(in.message(), q)
 			}
 		case 2<<3 | length:
-			if a := entry(&in, "dns.answers", &d.Answers, len(d.Answers), MaxList); a != nil {
+			if a := one(&in, "dns.answers", &d.Answers); a != nil {
 				answer(in.message(), a)
 			}
 		case 3<<3 | length:
@@ -383,11 +383,11 @@ func http(in fields, h *record.HTTP) {
 	for in.next() {
 		switch in.tag {
 		case 1<<3 | length:
-			if q := entry(&in, "http.requests", &h.Requests, len(h.Requests), MaxList); q != nil {
+			if q := one(&in, "http.requests", &h.Requests); q != nil {
 				request(in.message(), q)
 			}
 		case 2<<3 | length:
-			if p := entry(&in, "http.responses", &h.Responses, len(h.Responses), MaxList); p != nil {
+			if p := one(&in, "http.responses", &h.Responses); p != nil {
 				response(in.message(), p)
 			}
 		default:
@@ -437,7 +437,7 @@ func response(in fields, p *record.Response) {
 }
 
 func header(outer *fields, field string, headers []record.Header) []record.Header {
-	h := entry(outer, field, &headers, len(headers), MaxList)
+	h := one(outer, field, &headers)
 	if h == nil {
 		return headers
 	}

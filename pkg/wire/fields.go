@@ -83,7 +83,6 @@ func (f *fields) longVarint() uint64 {
 
 func (f *fields) uint32() uint32 { return uint32(f.varint()) }
 func (f *fields) bool() bool     { return f.varint() != 0 }
-func (f *fields) sint32() int32  { return int32(protowire.DecodeZigZag(f.varint() & math.MaxUint32)) }
 func (f *fields) sint64() int64  { return protowire.DecodeZigZag(f.varint()) }
 
 func (f *fields) fixed64() uint64 {
@@ -96,18 +95,7 @@ func (f *fields) fixed64() uint64 {
 	return v
 }
 
-func (f *fields) fixed32() uint32 {
-	if len(f.b) < 4 {
-		f.broken(io.ErrUnexpectedEOF)
-		return 0
-	}
-	v := binary.LittleEndian.Uint32(f.b)
-	f.b = f.b[4:]
-	return v
-}
-
 func (f *fields) double() float64 { return math.Float64frombits(f.fixed64()) }
-func (f *fields) float() float32  { return math.Float32frombits(f.fixed32()) }
 
 // bytes returns a value with a length before it, nil for an empty one.
 func (f *fields) bytes() []byte {
@@ -140,70 +128,128 @@ func (f *fields) string() string {
 // message returns the fields of the message that is this field's value.
 func (f *fields) message() fields { return fields{b: f.bytes(), check: f.check} }
 
-// list returns the entries of a repeated number: all of them when they came packed,
-// and otherwise the one at hand. A reader takes them until done.
-func (f *fields) list() fields {
-	if f.tag&7 == length {
-		return f.message()
+// varints returns the entries of a repeated number, and how many they are: all of
+// them when they came packed, and otherwise the one at hand. A reader takes them by pop.
+func (f *fields) varints() (b []byte, n int) {
+	if f.tag&7 != length {
+		b = f.b
+		f.longVarint()
+		return b[:len(b)-len(f.b)], 1
 	}
-	at := f.b
-	f.skip()
-	return fields{b: at[:len(at)-len(f.b)], check: f.check}
-}
-
-func (f *fields) done() bool { return len(f.b) == 0 || f.err != nil }
-
-// room makes a slice that holds dst and what a list of varints adds, if allowed.
-func room[T any](dst []T, l *fields, limit int) []T {
-	n := 0
-	for _, b := range l.b {
-		if b < 0x80 {
+	b = f.bytes()
+	for _, c := range b {
+		if c < 0x80 {
 			n++
 		}
 	}
-	return slices.Grow(dst, min(n, limit-len(dst)))
+	if len(b) > 0 && b[len(b)-1] >= 0x80 {
+		f.broken(io.ErrUnexpectedEOF)
+		return nil, 0
+	}
+	return b, n
+}
+
+// pop takes the first of several varints.
+func (f *fields) pop(b []byte) (v uint64, rest []byte) {
+	if b[0] < 0x80 {
+		return uint64(b[0]), b[1:]
+	}
+	return f.popLong(b)
+}
+
+func (f *fields) popLong(b []byte) (v uint64, rest []byte) {
+	if b[1] < 0x80 { // varints returns none that is cut
+		return uint64(b[0]&0x7f) | uint64(b[1])<<7, b[2:]
+	}
+	v, n := protowire.ConsumeVarint(b)
+	if n < 0 {
+		f.broken(protowire.ParseError(n))
+		return 0, nil
+	}
+	return v, b[n:]
+}
+
+// fixed returns the entries of a repeated number of size bytes, as varints does.
+func (f *fields) fixed(size int) []byte {
+	if f.tag&7 != length {
+		b := f.b
+		f.skip()
+		return b[:len(b)-len(f.b)]
+	}
+	b := f.bytes()
+	if len(b)%size != 0 {
+		f.broken(io.ErrUnexpectedEOF)
+		return nil
+	}
+	return b
 }
 
 func (f *fields) u16s(field string, dst []uint16) []uint16 {
-	l := f.list()
-	for dst = room(dst, &l, MaxList); !l.done() && f.fits(field, len(dst), MaxList); {
-		dst = append(dst, f.u16(field, l.uint32()))
+	b, n := f.varints()
+	if !f.fits(field, len(dst)+n, MaxList) {
+		return dst
+	}
+	dst = slices.Grow(dst, n)
+	for len(b) > 0 {
+		var v uint64
+		v, b = f.pop(b)
+		dst = append(dst, f.u16(field, uint32(v)))
 	}
 	return dst
 }
 
 func (f *fields) u32s(field string, dst []uint32, limit int) []uint32 {
-	l := f.list()
-	for dst = room(dst, &l, limit); !l.done() && f.fits(field, len(dst), limit); {
-		dst = append(dst, l.uint32())
+	b, n := f.varints()
+	if !f.fits(field, len(dst)+n, limit) {
+		return dst
+	}
+	dst = slices.Grow(dst, n)
+	for len(b) > 0 {
+		var v uint64
+		v, b = f.pop(b)
+		dst = append(dst, uint32(v))
 	}
 	return dst
 }
 
 func (f *fields) u64s(field string, dst []uint64) []uint64 {
-	l := f.list()
-	for dst = room(dst, &l, MaxList); !l.done() && f.fits(field, len(dst), MaxList); {
-		dst = append(dst, l.varint())
+	b, n := f.varints()
+	if !f.fits(field, len(dst)+n, MaxList) {
+		return dst
+	}
+	dst = slices.Grow(dst, n)
+	for len(b) > 0 {
+		var v uint64
+		v, b = f.pop(b)
+		dst = append(dst, v)
 	}
 	return dst
 }
 
 func (f *fields) strings(field string, dst []string) []string {
-	if s := f.string(); f.fits(field, len(dst), MaxList) {
+	if s := f.string(); f.fits(field, len(dst)+1, MaxList) {
 		dst = append(dst, s)
 	}
 	return dst
 }
 
-// entry makes room for the i-th entry of a list that several fields fill, or, with
-// i the length of s, for one more. It returns nil when limit is reached.
-func entry[T any](f *fields, field string, s *[]T, i, limit int) *T {
-	if i == len(*s) {
-		if !f.fits(field, i, limit) {
-			return nil
-		}
-		var zero T
-		*s = append(*s, zero)
+// one appends an empty entry to a list of messages, which the caller fills. It
+// returns nil when the list has all that it may have.
+func one[T any](f *fields, field string, s *[]T) *T {
+	if !f.fits(field, len(*s)+1, MaxList) {
+		return nil
 	}
-	return &(*s)[i]
+	var zero T
+	*s = append(*s, zero)
+	return &(*s)[len(*s)-1]
+}
+
+// reach makes s at least n entries long, if they are allowed: several fields fill
+// one list of structs.
+func reach[T any](f *fields, field string, s []T, n, limit int) []T {
+	if had := len(s); n > had && f.fits(field, n, limit) {
+		s = slices.Grow(s, n-had)[:n]
+		clear(s[had:])
+	}
+	return s
 }

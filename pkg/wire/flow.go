@@ -1,7 +1,7 @@
 package wire
 
 import (
-	"encoding/binary"
+	"math"
 	"net/netip"
 	"slices"
 
@@ -132,16 +132,20 @@ func (w *writer) packets(packets []flow.Packet) {
 		return
 	}
 	at := w.open(21)
+	b := w.b
 	for i := range packets {
-		w.b = protowire.AppendVarint(w.b, zigzag32(packets[i].Length))
+		b = protowire.AppendVarint(b, zigzag32(packets[i].Length))
 	}
+	w.b = b
 	w.close(at)
 	at = w.open(22)
-	var last int64
+	b = w.b
+	last := int64(0)
 	for i := range packets {
-		w.b = protowire.AppendVarint(w.b, protowire.EncodeZigZag(packets[i].Offset-last))
+		b = protowire.AppendVarint(b, protowire.EncodeZigZag(packets[i].Offset-last))
 		last = packets[i].Offset
 	}
+	w.b = b
 	w.close(at)
 }
 
@@ -152,21 +156,27 @@ func (w *writer) records(records []flow.Record) {
 		return
 	}
 	at := w.open(23)
+	b := w.b
 	for i := range records {
-		w.b = binary.AppendUvarint(w.b, uint64(records[i].Type)<<1|uint64(records[i].Direction)&1)
+		b = protowire.AppendVarint(b, uint64(records[i].Type)<<1|uint64(records[i].Direction)&1)
 	}
+	w.b = b
 	w.close(at)
 	at = w.open(24)
+	b = w.b
 	for i := range records {
-		w.b = protowire.AppendVarint(w.b, uint64(records[i].Length))
+		b = protowire.AppendVarint(b, uint64(records[i].Length))
 	}
+	w.b = b
 	w.close(at)
 	at = w.open(25)
-	var last int64
+	b = w.b
+	last := int64(0)
 	for i := range records {
-		w.b = protowire.AppendVarint(w.b, protowire.EncodeZigZag(records[i].Offset-last))
+		b = protowire.AppendVarint(b, protowire.EncodeZigZag(records[i].Offset-last))
 		last = records[i].Offset
 	}
+	w.b = b
 	w.close(at)
 }
 
@@ -245,35 +255,50 @@ func (r *flowReader) fields(b []byte, http *flow.HTTPContext) {
 		case 20<<3 | varint:
 			f.End = flow.EndReason(small(in.uint32()))
 		case 21<<3 | length, 21<<3 | varint:
-			for l := in.list(); !l.done(); r.lengths++ {
-				if p := entry(&in, "packet_lengths", &f.Packets, r.lengths, 2*flow.SPLTPackets); p != nil {
-					p.Length = l.sint32()
-				}
+			b, n := in.varints()
+			f.Packets = reach(&in, "packet_lengths", f.Packets, r.lengths+n, 2*flow.SPLTPackets)
+			for len(b) > 0 && r.err == nil {
+				var v uint64
+				v, b = in.pop(b)
+				f.Packets[r.lengths].Length = int32(protowire.DecodeZigZag(v & math.MaxUint32))
+				r.lengths++
 			}
 		case 22<<3 | length, 22<<3 | varint:
-			for l := in.list(); !l.done(); r.steps++ {
-				if p := entry(&in, "packet_steps_ns", &f.Packets, r.steps, 2*flow.SPLTPackets); p != nil {
-					p.Offset = l.sint64()
-				}
+			b, n := in.varints()
+			f.Packets = reach(&in, "packet_steps_ns", f.Packets, r.steps+n, 2*flow.SPLTPackets)
+			for len(b) > 0 && r.err == nil {
+				var v uint64
+				v, b = in.pop(b)
+				f.Packets[r.steps].Offset = protowire.DecodeZigZag(v)
+				r.steps++
 			}
 		case 23<<3 | length, 23<<3 | varint:
-			for l := in.list(); !l.done(); r.heads++ {
-				if e := entry(&in, "record_heads", &f.Records, r.heads, 2*flow.SPLTRecords); e != nil {
-					head := l.uint32()
-					e.Direction, e.Type = flow.Direction(head&1), r.u8("record_heads", head>>1)
-				}
+			b, n := in.varints()
+			f.Records = reach(&in, "record_heads", f.Records, r.heads+n, 2*flow.SPLTRecords)
+			for len(b) > 0 && r.err == nil {
+				var v uint64
+				v, b = in.pop(b)
+				e := &f.Records[r.heads]
+				e.Direction, e.Type = flow.Direction(v&1), r.u8("record_heads", uint32(v)>>1)
+				r.heads++
 			}
 		case 24<<3 | length, 24<<3 | varint:
-			for l := in.list(); !l.done(); r.bodies++ {
-				if e := entry(&in, "record_lengths", &f.Records, r.bodies, 2*flow.SPLTRecords); e != nil {
-					e.Length = r.u16("record_lengths", l.uint32())
-				}
+			b, n := in.varints()
+			f.Records = reach(&in, "record_lengths", f.Records, r.bodies+n, 2*flow.SPLTRecords)
+			for len(b) > 0 && r.err == nil {
+				var v uint64
+				v, b = in.pop(b)
+				f.Records[r.bodies].Length = r.u16("record_lengths", uint32(v))
+				r.bodies++
 			}
 		case 25<<3 | length, 25<<3 | varint:
-			for l := in.list(); !l.done(); r.times++ {
-				if e := entry(&in, "record_steps_ns", &f.Records, r.times, 2*flow.SPLTRecords); e != nil {
-					e.Offset = l.sint64()
-				}
+			b, n := in.varints()
+			f.Records = reach(&in, "record_steps_ns", f.Records, r.times+n, 2*flow.SPLTRecords)
+			for len(b) > 0 && r.err == nil {
+				var v uint64
+				v, b = in.pop(b)
+				f.Records[r.times].Offset = protowire.DecodeZigZag(v)
+				r.times++
 			}
 		case 26<<3 | length:
 			f.Resolution = in.own()
@@ -415,8 +440,10 @@ func (r *flowReader) half(outer *fields, d flow.Direction, name string) {
 		case 9<<3 | varint:
 			h.LengthMax = in.uint32()
 		case 10<<3 | length, 10<<3 | varint:
-			for l := in.list(); !l.done() && in.fits("sizes", part.sizes, len(h.Sizes)); part.sizes++ {
-				h.Sizes[part.sizes] = l.varint()
+			b, n := in.varints()
+			for in.fits("sizes", part.sizes+n, len(h.Sizes)) && len(b) > 0 {
+				h.Sizes[part.sizes], b = in.pop(b)
+				part.sizes, n = part.sizes+1, n-1
 			}
 		case 11<<3 | length, 11<<3 | varint:
 			part.byteCounts.read(&in, "byte_counts", &h.ByteCounts)
@@ -458,15 +485,19 @@ type folded struct {
 }
 
 func (d *folded) read(in *fields, field string, counts *[256]uint16) {
-	for l := in.list(); !l.done(); {
-		v := l.uint32()
-		switch {
+	b, _ := in.varints()
+	for len(b) > 0 {
+		var v uint64
+		v, b = in.pop(b)
+		switch v := uint32(v); {
 		case d.zeros && v >= uint32(len(counts)-d.n):
-			d.end(in.check, field)
+			in.fail(field, "a run of zeros does not end")
+			return
 		case d.zeros:
 			d.n, d.zeros = d.n+1+int(v), false
 		case d.n == len(counts):
 			in.fail(field, "more than %d values", len(counts))
+			return
 		case v == 0:
 			d.zeros = true
 		default:

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"encoding/binary"
 	"math"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -262,16 +263,20 @@ func (x *rowReader) row(outer *fields) {
 		case 26<<3 | length:
 			r.EndReason = in.string()
 		case 27<<3 | length, 27<<3 | varint:
-			for l := in.list(); !l.done(); x.lengths++ {
-				if p := entry(&in, "splt_lengths", &r.SPLT, x.lengths, MaxList); p != nil {
-					p.Length = l.sint32()
-				}
+			b, n := in.varints()
+			r.SPLT = reach(&in, "splt_lengths", r.SPLT, x.lengths+n, MaxList)
+			for len(b) > 0 && x.err == nil {
+				var v uint64
+				v, b = in.pop(b)
+				r.SPLT[x.lengths].Length = int32(protowire.DecodeZigZag(v & math.MaxUint32))
+				x.lengths++
 			}
 		case 28<<3 | length, 28<<3 | fixed64:
-			for l := in.list(); !l.done(); x.deltas++ {
-				if p := entry(&in, "splt_deltas", &r.SPLT, x.deltas, MaxList); p != nil {
-					p.Delta = l.double()
-				}
+			b := in.fixed(8)
+			r.SPLT = reach(&in, "splt_deltas", r.SPLT, x.deltas+len(b)/8, MaxList)
+			for ; len(b) > 0 && x.err == nil; b = b[8:] {
+				r.SPLT[x.deltas].Delta = math.Float64frombits(binary.LittleEndian.Uint64(b))
+				x.deltas++
 			}
 		case 29<<3 | fixed64:
 			r.EntropyC2S = in.double()
@@ -364,10 +369,13 @@ func (x *rowReader) row(outer *fields) {
 			}
 			dhcp(in.message(), r.DHCP)
 		case 65<<3 | length, 65<<3 | varint:
-			for l := in.list(); !l.done(); x.nanos++ {
-				if p := entry(&in, "splt_deltas_ns", &r.SPLT, x.nanos, MaxList); p != nil {
-					p.Delta = secondsOf(l.varint())
-				}
+			b, n := in.varints()
+			r.SPLT = reach(&in, "splt_deltas_ns", r.SPLT, x.nanos+n, MaxList)
+			for len(b) > 0 && x.err == nil {
+				var v uint64
+				v, b = in.pop(b)
+				r.SPLT[x.nanos].Delta = secondsOf(v)
+				x.nanos++
 			}
 		default:
 			in.skip()
@@ -405,7 +413,7 @@ func (w *writer) certificates(chain []record.Certificate) {
 // certificate reads one more of a chain. Its own lists are new: those of an earlier
 // row may be shared.
 func certificate(outer *fields, chain []record.Certificate) []record.Certificate {
-	c := entry(outer, "cert_chain", &chain, len(chain), MaxList)
+	c := one(outer, "cert_chain", &chain)
 	if c == nil {
 		return chain
 	}

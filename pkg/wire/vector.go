@@ -2,6 +2,7 @@ package wire
 
 import (
 	"encoding/binary"
+	"io"
 	"math"
 	"math/bits"
 	"slices"
@@ -98,7 +99,12 @@ func (c *check) values(b []byte, dst []float32) []float32 {
 	}
 	for i := range some {
 		for m := some[i] & kind[i]; m != 0; m &= m - 1 {
-			dst[i*8+bits.TrailingZeros8(m)] = f.float()
+			if len(f.b) < 4 {
+				f.broken(io.ErrUnexpectedEOF)
+				return dst
+			}
+			dst[i*8+bits.TrailingZeros8(m)] = math.Float32frombits(binary.LittleEndian.Uint32(f.b))
+			f.b = f.b[4:]
 		}
 	}
 	if len(f.b) > 0 {

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
 	"slices"
@@ -64,10 +65,13 @@ func UnmarshalFeatures(b []byte, r *record.Record) error {
 
 // floats reads a vector as version 0.0 wrote it.
 func (x *rowReader) floats(in *fields) {
-	l := in.list()
-	x.r.Vector = slices.Grow(x.r.Vector, min(len(l.b)/4, MaxVector-len(x.r.Vector)))
-	for !l.done() && in.fits("vector", len(x.r.Vector), MaxVector) {
-		x.r.Vector = append(x.r.Vector, l.float())
+	b := in.fixed(4)
+	if !in.fits("vector", len(x.r.Vector)+len(b)/4, MaxVector) {
+		return
+	}
+	x.r.Vector = slices.Grow(x.r.Vector, len(b)/4)
+	for ; len(b) > 0; b = b[4:] {
+		x.r.Vector = append(x.r.Vector, math.Float32frombits(binary.LittleEndian.Uint32(b)))
 	}
 }
 
@@ -217,7 +221,7 @@ func verdict(level int32) (v record.Verdict, known bool) {
 }
 
 func reason(outer *fields, reasons []record.Reason) []record.Reason {
-	s := entry(outer, "reasons", &reasons, len(reasons), MaxList)
+	s := one(outer, "reasons", &reasons)
 	if s == nil {
 		return reasons
 	}
@@ -238,8 +242,9 @@ func reason(outer *fields, reasons []record.Reason) []record.Reason {
 		case 6<<3 | length:
 			s.Feature = in.string()
 		case 7<<3 | length, 7<<3 | fixed64:
-			for l := in.list(); !l.done(); n++ {
-				usual[min(n, 1)] = l.double()
+			for b := in.fixed(8); len(b) > 0; b = b[8:] {
+				usual[min(n, 1)] = math.Float64frombits(binary.LittleEndian.Uint64(b))
+				n++
 			}
 		default:
 			in.skip()
@@ -256,7 +261,7 @@ func reason(outer *fields, reasons []record.Reason) []record.Reason {
 }
 
 func shadow(outer *fields, list []record.Shadow) []record.Shadow {
-	s := entry(outer, "shadow", &list, len(list), MaxList)
+	s := one(outer, "shadow", &list)
 	if s == nil {
 		return list
 	}
