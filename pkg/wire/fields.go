@@ -63,10 +63,9 @@ func (f *fields) broken(why error) {
 }
 
 func (f *fields) varint() uint64 {
-	if len(f.b) > 0 && f.b[0] < 0x80 {
-		v := f.b[0]
-		f.b = f.b[1:]
-		return uint64(v)
+	if b := f.b; len(b) > 0 && b[0] < 0x80 {
+		f.b = b[1:]
+		return uint64(b[0])
 	}
 	return f.longVarint()
 }
@@ -150,14 +149,14 @@ func (f *fields) varints() (b []byte, n int) {
 }
 
 // pop takes the first of several varints.
-func (f *fields) pop(b []byte) (v uint64, rest []byte) {
-	if b[0] < 0x80 {
-		return uint64(b[0]), b[1:]
+func (f *fields) pop(b []byte) (uint64, []byte) {
+	if v := b[0]; v < 0x80 {
+		return uint64(v), b[1:]
 	}
 	return f.popLong(b)
 }
 
-func (f *fields) popLong(b []byte) (v uint64, rest []byte) {
+func (f *fields) popLong(b []byte) (uint64, []byte) {
 	if b[1] < 0x80 { // varints returns none that is cut
 		return uint64(b[0]&0x7f) | uint64(b[1])<<7, b[2:]
 	}

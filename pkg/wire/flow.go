@@ -487,15 +487,19 @@ type folded struct {
 func (d *folded) read(in *fields, field string, counts *[256]uint16) {
 	b, _ := in.varints()
 	for len(b) > 0 {
-		var v uint64
-		v, b = in.pop(b)
+		v := uint64(b[0])
+		if v < 0x80 { // as in pop, which the compiler does not inline
+			b = b[1:]
+		} else {
+			v, b = in.popLong(b)
+		}
 		switch v := uint32(v); {
 		case d.zeros && v >= uint32(len(counts)-d.n):
 			in.fail(field, "a run of zeros does not end")
 			return
 		case d.zeros:
 			d.n, d.zeros = d.n+1+int(v), false
-		case d.n == len(counts):
+		case d.n >= len(counts):
 			in.fail(field, "more than %d values", len(counts))
 			return
 		case v == 0:

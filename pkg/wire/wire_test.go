@@ -230,7 +230,6 @@ func TestMalformedMessagesAreRefused(t *testing.T) {
 		"client_ip: 5 bytes":        valid(func(m *trenchv1.Flow) { m.ClientIp = make([]byte, 5) }),
 		"client_port: 65536":        valid(func(m *trenchv1.Flow) { m.ClientPort = 65536 }),
 		"protocol: 256":             valid(func(m *trenchv1.Flow) { m.Protocol = 256 }),
-		"app: 256":                  valid(func(m *trenchv1.Flow) { m.App = 256 }),
 		"vlan: 70000":               valid(func(m *trenchv1.Flow) { m.Vlan = []uint32{70000} }),
 		"packet_lengths: 101":       valid(func(m *trenchv1.Flow) { m.PacketLengths, m.PacketStepsNs = make([]int32, 101), make([]int64, 101) }),
 		"packet_steps_ns: 0":        valid(func(m *trenchv1.Flow) { m.PacketLengths = make([]int32, 1) }),
