@@ -340,49 +340,6 @@ func TestHeaderNamesTheMessage(t *testing.T) {
 	}
 }
 
-func FuzzFlow(f *testing.F) {
-	b, err := wire.MarshalFlow(nil, typicalFlow())
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(b)
-	f.Add(b[:len(b)/2])
-	f.Fuzz(func(t *testing.T, b []byte) {
-		var in flow.Flow
-		if wire.UnmarshalFlow(b, &in) != nil {
-			return
-		}
-		out, _ := flowRoundTrip(t, &in)
-		if d := cmp.Diff(&in, out, same); d != "" {
-			t.Fatalf("what was read does not survive (-read +again):\n%s", d)
-		}
-	})
-}
-
-func FuzzVerdict(f *testing.F) {
-	b, err := wire.MarshalVerdict(nil, typicalRecord())
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(b)
-	f.Fuzz(func(t *testing.T, b []byte) {
-		var in, out record.Record
-		if wire.UnmarshalVerdict(b, &in) != nil {
-			return
-		}
-		b, err := wire.MarshalVerdict(nil, &in)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := wire.UnmarshalVerdict(b, &out); err != nil {
-			t.Fatal(err)
-		}
-		if d := cmp.Diff(&in, &out, same); d != "" {
-			t.Fatalf("what was read does not survive (-read +again):\n%s", d)
-		}
-	})
-}
-
 func FuzzDeadLetter(f *testing.F) {
 	f.Add([]byte("\x0a\x01s\x12\x01e"))
 	f.Fuzz(func(t *testing.T, b []byte) {
