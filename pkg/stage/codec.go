@@ -9,6 +9,9 @@ import (
 	"trench/pkg/wire"
 )
 
+// The decoders below use the memory of the value again, and its strings and bytes
+// alias the record's, which nobody writes to.
+
 // DecodeFlow reads a record of the topic wire.TopicFlows.
 func DecodeFlow(rec *bus.Record, f *flow.Flow) error {
 	if err := wire.CheckMessage(rec.Header(wire.HeaderMessage), wire.MessageFlow); err != nil {
@@ -37,7 +40,8 @@ func DecodeVerdict(rec *bus.Record, r *record.Record) error {
 	return nil
 }
 
-// DecodeDeadLetter reads a record of the topic wire.TopicDeadLetter.
+// DecodeDeadLetter reads a record of the topic wire.TopicDeadLetter. Nothing in d
+// aliases it.
 func DecodeDeadLetter(rec *bus.Record, d *wire.DeadLetter) error {
 	if err := wire.CheckMessage(rec.Header(wire.HeaderMessage), wire.MessageDeadLetter); err != nil {
 		return err
@@ -60,17 +64,24 @@ func EncodeFeatures(r *record.Record, _ *bus.Record) (bus.Record, error) {
 	return keyed(wire.TopicFeatures, wire.MessageFeatures, r.FlowID, b), err
 }
 
-// EncodeVerdict makes the record of the topic wire.TopicVerdicts.
-func EncodeVerdict(r *record.Record, _ *bus.Record) (bus.Record, error) {
-	b, err := wire.MarshalVerdict(nil, r)
+// EncodeVerdict makes the record of the topic wire.TopicVerdicts. What r has of its
+// own is what scoring finds out: row and vector are handed on as they stand in the
+// record of the topic wire.TopicFeatures that r was made from. With from nil they are r's.
+func EncodeVerdict(r *record.Record, from *bus.Record) (bus.Record, error) {
+	var b []byte
+	var err error
+	if from == nil {
+		b, err = wire.MarshalVerdict(nil, r)
+	} else {
+		b, err = wire.MarshalScored(nil, from.Value, r)
+	}
 	return keyed(wire.TopicVerdicts, wire.MessageVerdict, r.FlowID, b), err
 }
 
 func keyed(topic, message string, id flow.ID, value []byte) bus.Record {
-	return bus.Record{
-		Topic: topic, Key: id[:], Value: value,
-		Headers: []bus.Header{{Key: wire.HeaderMessage, Value: []byte(message)}},
-	}
+	headers := make([]bus.Header, 1, 2) // the trace follows
+	headers[0] = bus.Header{Key: wire.HeaderMessage, Value: []byte(message)}
+	return bus.Record{Topic: topic, Key: id[:], Value: value, Headers: headers}
 }
 
 // addHop gives r the trace of the record it was made from, nil if from none, with

@@ -1,7 +1,10 @@
 package wire
 
 import (
+	"fmt"
 	"time"
+
+	"google.golang.org/protobuf/proto"
 
 	"trench/pkg/wire/trenchv1"
 )
@@ -47,20 +50,29 @@ func MarshalDeadLetter(dst []byte, d *DeadLetter) ([]byte, error) {
 		}
 		m.Headers = append(m.Headers, &trenchv1.DeadLetterHeader{Key: head(h.Key, 256), Value: head(h.Value, maxKey)})
 	}
-	return marshal(dst, "dead letter", m)
+	out, err := proto.MarshalOptions{Deterministic: true}.MarshalAppend(dst, m)
+	if err != nil {
+		return dst, fmt.Errorf("dead letter: %w", err)
+	}
+	return out, nil
 }
 
 // UnmarshalDeadLetter replaces d by what b says. Nothing in d aliases b.
 func UnmarshalDeadLetter(b []byte, d *DeadLetter) error {
-	var m trenchv1.DeadLetter
-	if err := unmarshal(b, "dead letter", &m); err != nil {
+	if err := checkSize(b, "dead letter"); err != nil {
 		return err
+	}
+	var m trenchv1.DeadLetter
+	if err := proto.Unmarshal(b, &m); err != nil {
+		return fmt.Errorf("dead letter: %w: %w", ErrMalformed, err)
 	}
 	var c check
 	if m.Stage == "" || m.Error == "" {
 		c.fail("stage and error", "must not be empty")
 	}
-	c.list("headers", len(m.Headers), maxHeaders)
+	if n := len(m.Headers); n > maxHeaders {
+		c.fail("headers", "%d entries, the limit is %d", n, maxHeaders)
+	}
 	*d = DeadLetter{
 		Stage: m.Stage, Error: m.Error, Topic: m.Topic, Partition: int(m.Partition), Offset: m.Offset,
 		Time: fromNanos(m.TimeNs), Failed: fromNanos(m.FailedNs), Key: m.Key, Value: m.Value, ValueBytes: m.ValueBytes,

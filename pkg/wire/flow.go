@@ -1,205 +1,518 @@
 package wire
 
 import (
-	"fmt"
+	"math"
 	"net/netip"
+	"slices"
+
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"trench/pkg/flow"
-	"trench/pkg/wire/trenchv1"
 )
 
 // MarshalFlow appends f's message to dst. On error dst is returned as it was.
 func MarshalFlow(dst []byte, f *flow.Flow) ([]byte, error) {
-	m := &trenchv1.Flow{
-		FlowId: f.ID[:], Source: f.Source, Part: f.Part, Final: f.Final,
-		FirstNs: f.First, DurationNs: f.Last - f.First,
-		Protocol: uint32(f.Protocol), App: trenchv1.App(f.App),
-		ClientIp: addrBytes(f.Client.Addr()), ClientPort: uint32(f.Client.Port()),
-		ServerIp: addrBytes(f.Server.Addr()), ServerPort: uint32(f.Server.Port()),
-		Vlan: widen(f.VLAN), Tunnel: f.Tunnel,
-		Client: halfOut(&f.Half[flow.ClientToServer]), Server: halfOut(&f.Half[flow.ServerToClient]),
-		RttNs: f.RTT, HandshakeSeen: f.HandshakeSeen, Truncated: f.Truncated, EndReason: trenchv1.EndReason(f.End),
-		Resolution: f.Resolution, ResolutionAgeNs: f.ResolutionAge,
-		Before: trenchv1.App(f.Before), DnsResponses: f.DNS.Responses, DnsNegative: f.DNS.Negative,
-	}
+	w := writer{b: slices.Grow(dst, flowRoom(f))}
+	w.bytes(1, f.ID[:])
+	w.string(2, f.Source)
+	w.uint(3, uint64(f.Part))
+	w.bool(4, f.Final)
+	w.fixed64(5, uint64(f.First))
+	w.sint(6, f.Last-f.First)
+	w.uint(7, uint64(f.Protocol))
+	w.uint(8, uint64(f.App))
+	w.addr(9, f.Client.Addr())
+	w.uint(10, uint64(f.Client.Port()))
+	w.addr(11, f.Server.Addr())
+	w.uint(12, uint64(f.Server.Port()))
+	numbers(&w, 13, "vlan", f.VLAN)
+	w.string(14, f.Tunnel)
+	w.half(15, &f.Half[flow.ClientToServer])
+	w.half(16, &f.Half[flow.ServerToClient])
+	w.uint(17, uint64(f.RTT))
+	w.bool(18, f.HandshakeSeen)
+	w.bool(19, f.Truncated)
+	w.uint(20, uint64(f.End))
+	w.packets(f.Packets)
+	w.records(f.Records)
+	w.bytes(26, f.Resolution)
+	w.uint(27, uint64(f.ResolutionAge))
+	w.uint(28, uint64(f.Before))
+	w.uint(29, uint64(f.DNS.Responses))
+	w.uint(30, uint64(f.DNS.Negative))
 	if h := f.HTTP; h != nil {
-		m.Http = &trenchv1.HttpContext{
-			Requests: h.Requests, Fields: h.Fields, UserAgents: h.UserAgents, UserAgentBytes: h.UserAgentBytes, Posts: h.Posts, Referers: h.Referers,
-			Responses: h.Responses, Errors: h.Errors, ContentTypes: h.ContentTypes, Programs: h.Programs, Server: h.Server,
+		at := w.open(31)
+		for i, n := range [...]uint32{h.Requests, h.Fields, h.UserAgents, h.UserAgentBytes, h.Posts, h.Referers, h.Responses, h.Errors, h.ContentTypes, h.Programs} {
+			w.uint(uint64(i+1), uint64(n))
 		}
+		w.string(11, h.Server)
+		w.close(at)
 	}
-	if n := len(f.Packets); n > 0 {
-		m.PacketLengths, m.PacketStepsNs = make([]int32, n), make([]int64, n)
-		var last int64
-		for i, p := range f.Packets {
-			m.PacketLengths[i], m.PacketStepsNs[i] = p.Length, p.Offset-last
-			last = p.Offset
-		}
-	}
-	if n := len(f.Records); n > 0 {
-		m.RecordHeads, m.RecordLengths, m.RecordStepsNs = make([]uint32, n), make([]uint32, n), make([]int64, n)
-		var last int64
-		for i, r := range f.Records {
-			m.RecordHeads[i] = uint32(r.Type)<<1 | uint32(r.Direction)&1
-			m.RecordLengths[i], m.RecordStepsNs[i] = uint32(r.Length), r.Offset-last
-			last = r.Offset
-		}
-	}
-	return marshal(dst, "flow", m)
+	return w.finish(dst, "flow")
 }
 
-func halfOut(h *flow.Half) *trenchv1.Half {
-	m := &trenchv1.Half{
-		Packets: h.Packets, Bytes: h.Bytes, Payload: h.Payload, DataPackets: h.DataPackets,
-		Retransmitted: h.Retransmitted, Gaps: h.Gaps,
-		LengthSum: h.LengthSum, LengthSquares: h.LengthSquares, LengthMax: h.LengthMax,
-		ByteCounts: foldCounts(&h.ByteCounts), AppByteCounts: foldCounts(&h.AppByteCounts),
-		TlsRecords: h.TLSRecords, AppRecords: h.AppRecords, AppBytes: h.AppBytes,
-		Alerts: h.Alerts, ChangeCipherSpecs: h.ChangeCipherSpecs,
-		Handshake: h.Handshake, ShortHeaders: h.ShortHeaders, Ttl: uint32(h.TTL), Opening: h.Opening, Preamble: h.Preamble,
+// flowRoom guesses how long a flow's message will be.
+func flowRoom(f *flow.Flow) int {
+	n := 256 + len(f.Source) + len(f.Resolution) + 8*len(f.Packets) + 8*len(f.Records)
+	for i := range f.Half {
+		h := &f.Half[i]
+		n += 128 + len(h.Handshake) + len(h.Preamble) + int(min(h.Payload, 256)+min(h.AppBytes, 256))
 	}
+	return n
+}
+
+func (w *writer) half(num uint64, h *flow.Half) {
+	at := w.open(num)
+	w.uint(1, h.Packets)
+	w.uint(2, h.Bytes)
+	w.uint(3, h.Payload)
+	w.uint(4, h.DataPackets)
+	w.uint(5, h.Retransmitted)
+	w.uint(6, h.Gaps)
+	w.uint(7, h.LengthSum)
+	w.uint(8, h.LengthSquares)
+	w.uint(9, uint64(h.LengthMax))
 	if h.Sizes != [8]uint64{} {
-		m.Sizes = h.Sizes[:]
+		numbers(w, 10, "sizes", h.Sizes[:])
 	}
-	return m
+	w.counts(11, &h.ByteCounts)
+	w.counts(12, &h.AppByteCounts)
+	w.uint(13, h.TLSRecords)
+	w.uint(14, h.AppRecords)
+	w.uint(15, h.AppBytes)
+	w.uint(16, h.Alerts)
+	w.uint(17, h.ChangeCipherSpecs)
+	w.bytes(18, h.Handshake)
+	w.uint(19, h.ShortHeaders)
+	w.uint(20, uint64(h.TTL))
+	w.bytes(21, h.Opening)
+	w.bytes(22, h.Preamble)
+	w.close(at)
 }
 
-// foldCounts leaves out the zeros at the end and writes any other run of zeros
-// as a 0 and the number of further zeros. Over 38,531 flows of the benchmark's mix
-// a Flow has 937 bytes so (432 under zstd), 1,028 (437) with plain lists and 1,113
-// (458) with pairs of value and count.
-func foldCounts(counts *[256]uint16) []uint32 {
+// counts leaves out the zeros at the end and writes any other run of zeros as a 0
+// and the number of further zeros. Over 38,531 flows of the benchmark's mix a Flow
+// has 937 bytes so (432 under zstd), 1,028 (437) with plain lists and 1,113 (458)
+// with pairs of value and count.
+func (w *writer) counts(num uint64, counts *[256]uint16) {
 	end := len(counts)
+	for end >= 4 && counts[end-1]|counts[end-2]|counts[end-3]|counts[end-4] == 0 {
+		end -= 4
+	}
 	for end > 0 && counts[end-1] == 0 {
 		end--
 	}
 	if end == 0 {
-		return nil
+		return
 	}
-	out := make([]uint32, 0, end+end/2)
+	at := w.open(num)
+	b := w.b
 	for i := 0; i < end; i++ {
-		out = append(out, uint32(counts[i]))
-		if counts[i] == 0 {
-			more := 0
-			for counts[i+1] == 0 {
-				more++
+		n := counts[i]
+		if n == 0 {
+			from := i
+			for counts[i+1] == 0 { // counts[end-1] is none
 				i++
 			}
-			out = append(out, uint32(more))
-		}
-	}
-	return out
-}
-
-func (c *check) unfoldCounts(field string, counts *[256]uint16, folded []uint32) {
-	*counts = [256]uint16{}
-	n := 0
-	for i := 0; i < len(folded); i++ {
-		if n >= len(counts) {
-			c.fail(field, "more than %d values", len(counts))
-			return
-		}
-		if folded[i] != 0 {
-			counts[n] = c.u16(field, folded[i])
-			n++
+			b = protowire.AppendVarint(append(b, 0), uint64(i-from))
 			continue
 		}
-		i++
-		if i == len(folded) || folded[i] >= uint32(len(counts)-n) {
-			c.fail(field, "a run of zeros does not end")
-			return
+		if n < 0x80 {
+			b = append(b, byte(n))
+		} else {
+			b = protowire.AppendVarint(b, uint64(n))
 		}
-		n += 1 + int(folded[i])
 	}
+	w.b = b
+	w.close(at)
 }
 
-// UnmarshalFlow replaces f by what b says. Nothing in f aliases b.
+func (w *writer) packets(packets []flow.Packet) {
+	if len(packets) == 0 || !w.fits("packet_lengths", len(packets), 2*flow.SPLTPackets) {
+		return
+	}
+	at := w.open(21)
+	b := w.b
+	for i := range packets {
+		b = protowire.AppendVarint(b, zigzag32(packets[i].Length))
+	}
+	w.b = b
+	w.close(at)
+	at = w.open(22)
+	b = w.b
+	last := int64(0)
+	for i := range packets {
+		b = protowire.AppendVarint(b, protowire.EncodeZigZag(packets[i].Offset-last))
+		last = packets[i].Offset
+	}
+	w.b = b
+	w.close(at)
+}
+
+func zigzag32(v int32) uint64 { return uint64(uint32(v<<1) ^ uint32(v>>31)) }
+
+func (w *writer) records(records []flow.Record) {
+	if len(records) == 0 || !w.fits("record_heads", len(records), 2*flow.SPLTRecords) {
+		return
+	}
+	at := w.open(23)
+	b := w.b
+	for i := range records {
+		b = protowire.AppendVarint(b, uint64(records[i].Type)<<1|uint64(records[i].Direction)&1)
+	}
+	w.b = b
+	w.close(at)
+	at = w.open(24)
+	b = w.b
+	for i := range records {
+		b = protowire.AppendVarint(b, uint64(records[i].Length))
+	}
+	w.b = b
+	w.close(at)
+	at = w.open(25)
+	b = w.b
+	last := int64(0)
+	for i := range records {
+		b = protowire.AppendVarint(b, protowire.EncodeZigZag(records[i].Offset-last))
+		last = records[i].Offset
+	}
+	w.b = b
+	w.close(at)
+}
+
+// flowReader holds what is put together when all fields are read: the last of
+// several values of a field counts.
+type flowReader struct {
+	check
+	f                                *flow.Flow
+	id, client, server               []byte
+	duration                         int64
+	protocol, clientPort, serverPort uint32
+	lengths, steps                   int     // entries read of the packets
+	heads, bodies, times             int     // and of the records
+	seen                             [2]bool // halves
+	halves                           [2]halfReader
+}
+
+// UnmarshalFlow replaces f by what b says. Its memory is used again: that of VLAN,
+// Packets, Records and what HTTP points to. Strings and bytes of f alias b, which
+// must not be written to afterwards.
 func UnmarshalFlow(b []byte, f *flow.Flow) error {
-	var m trenchv1.Flow
-	if err := unmarshal(b, "flow", &m); err != nil {
+	if err := checkSize(b, "flow"); err != nil {
 		return err
 	}
-	var c check
-	*f = flow.Flow{
-		Source: m.Source, ID: c.id(m.FlowId), Part: m.Part, Final: m.Final,
-		First: m.FirstNs, Last: m.FirstNs + m.DurationNs,
-		Protocol: c.u8("protocol", m.Protocol),
-		Client:   netip.AddrPortFrom(c.addr("client_ip", m.ClientIp), c.u16("client_port", m.ClientPort)),
-		Server:   netip.AddrPortFrom(c.addr("server_ip", m.ServerIp), c.u16("server_port", m.ServerPort)),
-		VLAN:     c.u16s("vlan", m.Vlan), Tunnel: m.Tunnel,
-		RTT: m.RttNs, HandshakeSeen: m.HandshakeSeen, Truncated: m.Truncated,
-		Resolution: m.Resolution, ResolutionAge: m.ResolutionAgeNs,
-		DNS: flow.DNSContext{Responses: m.DnsResponses, Negative: m.DnsNegative},
-	}
-	if h := m.Http; h != nil {
-		f.HTTP = &flow.HTTPContext{
-			Requests: h.Requests, Fields: h.Fields, UserAgents: h.UserAgents, UserAgentBytes: h.UserAgentBytes, Posts: h.Posts, Referers: h.Referers,
-			Responses: h.Responses, Errors: h.Errors, ContentTypes: h.ContentTypes, Programs: h.Programs, Server: h.Server,
-		}
-	}
-	f.App, f.Before = flow.App(c.enum("app", int32(m.App))), flow.App(c.enum("before", int32(m.Before)))
-	f.End = flow.EndReason(c.enum("end_reason", int32(m.EndReason)))
-	c.halfIn("client", &f.Half[flow.ClientToServer], m.Client)
-	c.halfIn("server", &f.Half[flow.ServerToClient], m.Server)
-	if n := c.list("packet_lengths", len(m.PacketLengths), 2*flow.SPLTPackets); len(m.PacketStepsNs) != len(m.PacketLengths) {
-		c.fail("packet_steps_ns", "%d entries beside %d lengths", len(m.PacketStepsNs), len(m.PacketLengths))
-	} else if n > 0 {
-		f.Packets = make([]flow.Packet, n)
-		var at int64
-		for i := range f.Packets {
-			at += m.PacketStepsNs[i]
-			f.Packets[i] = flow.Packet{Length: m.PacketLengths[i], Offset: at}
-		}
-	}
-	n := c.list("record_heads", len(m.RecordHeads), 2*flow.SPLTRecords)
-	if len(m.RecordLengths) != len(m.RecordHeads) || len(m.RecordStepsNs) != len(m.RecordHeads) {
-		c.fail("record_heads", "%d entries beside %d lengths and %d steps", len(m.RecordHeads), len(m.RecordLengths), len(m.RecordStepsNs))
-	} else if n > 0 {
-		f.Records = make([]flow.Record, n)
-		var at int64
-		for i := range f.Records {
-			at += m.RecordStepsNs[i]
-			f.Records[i] = flow.Record{
-				Direction: flow.Direction(m.RecordHeads[i] & 1), Type: c.u8("record_heads", m.RecordHeads[i]>>1),
-				Length: c.u16("record_lengths", m.RecordLengths[i]), Offset: at,
-			}
-		}
-	}
-	return c.wrap("flow")
+	vlan, packets, records, http := f.VLAN[:0], f.Packets[:0], f.Records[:0], f.HTTP
+	*f = flow.Flow{}
+	f.VLAN, f.Packets, f.Records = vlan, packets, records
+	r := flowReader{check: check{size: cap(b)}, f: f}
+	r.fields(b, http)
+	r.assemble()
+	return r.wrap("flow")
 }
 
-func (c *check) enum(field string, v int32) uint8 {
-	if v < 0 || v > 0xff {
-		c.fail(field, "%d is no value of it", v)
+func (r *flowReader) fields(b []byte, http *flow.HTTPContext) {
+	f := r.f
+	for in := (fields{b: b, check: &r.check}); in.next(); {
+		switch in.tag {
+		case 1<<3 | length:
+			r.id = in.bytes()
+		case 2<<3 | length:
+			f.Source = in.string()
+		case 3<<3 | varint:
+			f.Part = in.uint32()
+		case 4<<3 | varint:
+			f.Final = in.bool()
+		case 5<<3 | fixed64:
+			f.First = int64(in.fixed64())
+		case 6<<3 | varint:
+			r.duration = in.sint64()
+		case 7<<3 | varint:
+			r.protocol = in.uint32()
+		case 8<<3 | varint:
+			f.App = flow.App(small(in.uint32()))
+		case 9<<3 | length:
+			r.client = in.bytes()
+		case 10<<3 | varint:
+			r.clientPort = in.uint32()
+		case 11<<3 | length:
+			r.server = in.bytes()
+		case 12<<3 | varint:
+			r.serverPort = in.uint32()
+		case 13<<3 | length, 13<<3 | varint:
+			f.VLAN = in.u16s("vlan", f.VLAN)
+		case 14<<3 | length:
+			f.Tunnel = in.string()
+		case 15<<3 | length:
+			r.half(&in, flow.ClientToServer, "client.")
+		case 16<<3 | length:
+			r.half(&in, flow.ServerToClient, "server.")
+		case 17<<3 | varint:
+			f.RTT = int64(in.varint())
+		case 18<<3 | varint:
+			f.HandshakeSeen = in.bool()
+		case 19<<3 | varint:
+			f.Truncated = in.bool()
+		case 20<<3 | varint:
+			f.End = flow.EndReason(small(in.uint32()))
+		case 21<<3 | length, 21<<3 | varint:
+			b, n := in.varints()
+			f.Packets = reach(&in, "packet_lengths", f.Packets, r.lengths+n, 2*flow.SPLTPackets)
+			for len(b) > 0 && r.err == nil {
+				var v uint64
+				v, b = in.pop(b)
+				f.Packets[r.lengths].Length = int32(protowire.DecodeZigZag(v & math.MaxUint32))
+				r.lengths++
+			}
+		case 22<<3 | length, 22<<3 | varint:
+			b, n := in.varints()
+			f.Packets = reach(&in, "packet_steps_ns", f.Packets, r.steps+n, 2*flow.SPLTPackets)
+			for len(b) > 0 && r.err == nil {
+				var v uint64
+				v, b = in.pop(b)
+				f.Packets[r.steps].Offset = protowire.DecodeZigZag(v)
+				r.steps++
+			}
+		case 23<<3 | length, 23<<3 | varint:
+			b, n := in.varints()
+			f.Records = reach(&in, "record_heads", f.Records, r.heads+n, 2*flow.SPLTRecords)
+			for len(b) > 0 && r.err == nil {
+				var v uint64
+				v, b = in.pop(b)
+				e := &f.Records[r.heads]
+				e.Direction, e.Type = flow.Direction(v&1), r.u8("record_heads", uint32(v)>>1)
+				r.heads++
+			}
+		case 24<<3 | length, 24<<3 | varint:
+			b, n := in.varints()
+			f.Records = reach(&in, "record_lengths", f.Records, r.bodies+n, 2*flow.SPLTRecords)
+			for len(b) > 0 && r.err == nil {
+				var v uint64
+				v, b = in.pop(b)
+				f.Records[r.bodies].Length = r.u16("record_lengths", uint32(v))
+				r.bodies++
+			}
+		case 25<<3 | length, 25<<3 | varint:
+			b, n := in.varints()
+			f.Records = reach(&in, "record_steps_ns", f.Records, r.times+n, 2*flow.SPLTRecords)
+			for len(b) > 0 && r.err == nil {
+				var v uint64
+				v, b = in.pop(b)
+				f.Records[r.times].Offset = protowire.DecodeZigZag(v)
+				r.times++
+			}
+		case 26<<3 | length:
+			f.Resolution = in.own()
+		case 27<<3 | varint:
+			f.ResolutionAge = int64(in.varint())
+		case 28<<3 | varint:
+			f.Before = flow.App(small(in.uint32()))
+		case 29<<3 | varint:
+			f.DNS.Responses = in.uint32()
+		case 30<<3 | varint:
+			f.DNS.Negative = in.uint32()
+		case 31<<3 | length:
+			if f.HTTP == nil {
+				f.HTTP = emptied(http)
+			}
+			httpContext(in.message(), f.HTTP)
+		default:
+			in.skip()
+		}
+	}
+}
+
+// emptied returns an empty value, in the memory of old if there is some.
+func emptied[T any](old *T) *T {
+	if old == nil {
+		return new(T)
+	}
+	var zero T
+	*old = zero
+	return old
+}
+
+// small returns an enum's value, unspecified for one that no version of this range
+// can hold. Others that are not known stay: they have no name.
+func small(v uint32) uint8 {
+	if v > 0xff {
+		return 0
 	}
 	return uint8(v)
 }
 
-func (c *check) halfIn(name string, h *flow.Half, m *trenchv1.Half) {
-	if m == nil {
-		c.fail(name, "missing")
-		return
+func httpContext(in fields, h *flow.HTTPContext) {
+	for in.next() {
+		switch in.tag {
+		case 1<<3 | varint:
+			h.Requests = in.uint32()
+		case 2<<3 | varint:
+			h.Fields = in.uint32()
+		case 3<<3 | varint:
+			h.UserAgents = in.uint32()
+		case 4<<3 | varint:
+			h.UserAgentBytes = in.uint32()
+		case 5<<3 | varint:
+			h.Posts = in.uint32()
+		case 6<<3 | varint:
+			h.Referers = in.uint32()
+		case 7<<3 | varint:
+			h.Responses = in.uint32()
+		case 8<<3 | varint:
+			h.Errors = in.uint32()
+		case 9<<3 | varint:
+			h.ContentTypes = in.uint32()
+		case 10<<3 | varint:
+			h.Programs = in.uint32()
+		case 11<<3 | length:
+			h.Server = in.string()
+		default:
+			in.skip()
+		}
 	}
-	*h = flow.Half{
-		Packets: m.Packets, Bytes: m.Bytes, Payload: m.Payload, DataPackets: m.DataPackets,
-		Retransmitted: m.Retransmitted, Gaps: m.Gaps,
-		LengthSum: m.LengthSum, LengthSquares: m.LengthSquares, LengthMax: m.LengthMax,
-		TLSRecords: m.TlsRecords, AppRecords: m.AppRecords, AppBytes: m.AppBytes,
-		Alerts: m.Alerts, ChangeCipherSpecs: m.ChangeCipherSpecs,
-		Handshake: m.Handshake, ShortHeaders: m.ShortHeaders, TTL: c.u8("ttl", m.Ttl), Opening: m.Opening, Preamble: m.Preamble,
-	}
-	if c.list(name+".sizes", len(m.Sizes), len(h.Sizes)) > 0 {
-		copy(h.Sizes[:], m.Sizes)
-	}
-	c.unfoldCounts(name+".byte_counts", &h.ByteCounts, m.ByteCounts)
-	c.unfoldCounts(name+".app_byte_counts", &h.AppByteCounts, m.AppByteCounts)
 }
 
-// CheckMessage returns an error when a record says that its message is another
-// than want. A record without the header passes.
-func CheckMessage(header []byte, want string) error {
-	if len(header) > 0 && string(header) != want {
-		return fmt.Errorf("%w: the header says %.64q, want %q", ErrMalformed, header, want)
+// assemble checks what is read and joins what belongs together.
+func (r *flowReader) assemble() {
+	f := r.f
+	f.ID, f.Last, f.Protocol = r.check.id(r.id), f.First+r.duration, r.u8("protocol", r.protocol)
+	f.Client = netip.AddrPortFrom(r.addr("client_ip", r.client), r.u16("client_port", r.clientPort))
+	f.Server = netip.AddrPortFrom(r.addr("server_ip", r.server), r.u16("server_port", r.serverPort))
+	for d, name := range [...]string{"client", "server"} {
+		if !r.seen[d] {
+			r.fail(name, "missing")
+		}
+		r.within = name + "."
+		r.halves[d].assemble(&r.check, &f.Half[d])
 	}
-	return nil
+	r.within = ""
+	if r.lengths != r.steps {
+		r.fail("packet_steps_ns", "%d entries beside %d lengths", r.steps, r.lengths)
+	}
+	if r.heads != r.bodies || r.heads != r.times {
+		r.fail("record_heads", "%d entries beside %d lengths and %d steps", r.heads, r.bodies, r.times)
+	}
+	var at int64
+	for i := range f.Packets {
+		at += f.Packets[i].Offset
+		f.Packets[i].Offset = at
+	}
+	at = 0
+	for i := range f.Records {
+		at += f.Records[i].Offset
+		f.Records[i].Offset = at
+	}
+}
+
+// halfReader holds what is put together when all of a half is read.
+type halfReader struct {
+	ttl                   uint32
+	sizes                 int // entries read
+	byteCounts, appCounts folded
+}
+
+func (h *halfReader) assemble(c *check, out *flow.Half) {
+	out.TTL = c.u8("ttl", h.ttl)
+	h.byteCounts.end(c, "byte_counts")
+	h.appCounts.end(c, "app_byte_counts")
+}
+
+func (r *flowReader) half(outer *fields, d flow.Direction, name string) {
+	r.seen[d], r.within = true, name
+	h, part := &r.f.Half[d], &r.halves[d]
+	for in := outer.message(); in.next(); {
+		switch in.tag {
+		case 1<<3 | varint:
+			h.Packets = in.varint()
+		case 2<<3 | varint:
+			h.Bytes = in.varint()
+		case 3<<3 | varint:
+			h.Payload = in.varint()
+		case 4<<3 | varint:
+			h.DataPackets = in.varint()
+		case 5<<3 | varint:
+			h.Retransmitted = in.varint()
+		case 6<<3 | varint:
+			h.Gaps = in.varint()
+		case 7<<3 | varint:
+			h.LengthSum = in.varint()
+		case 8<<3 | varint:
+			h.LengthSquares = in.varint()
+		case 9<<3 | varint:
+			h.LengthMax = in.uint32()
+		case 10<<3 | length, 10<<3 | varint:
+			b, n := in.varints()
+			for in.fits("sizes", part.sizes+n, len(h.Sizes)) && len(b) > 0 {
+				h.Sizes[part.sizes], b = in.pop(b)
+				part.sizes, n = part.sizes+1, n-1
+			}
+		case 11<<3 | length, 11<<3 | varint:
+			part.byteCounts.read(&in, "byte_counts", &h.ByteCounts)
+		case 12<<3 | length, 12<<3 | varint:
+			part.appCounts.read(&in, "app_byte_counts", &h.AppByteCounts)
+		case 13<<3 | varint:
+			h.TLSRecords = in.varint()
+		case 14<<3 | varint:
+			h.AppRecords = in.varint()
+		case 15<<3 | varint:
+			h.AppBytes = in.varint()
+		case 16<<3 | varint:
+			h.Alerts = in.varint()
+		case 17<<3 | varint:
+			h.ChangeCipherSpecs = in.varint()
+		case 18<<3 | length:
+			h.Handshake = in.own()
+		case 19<<3 | varint:
+			h.ShortHeaders = in.varint()
+		case 20<<3 | varint:
+			part.ttl = in.uint32()
+		case 21<<3 | length:
+			h.Opening = in.own()
+		case 22<<3 | length:
+			h.Preamble = in.own()
+		default:
+			in.skip()
+		}
+	}
+	if r.err == nil {
+		r.within = ""
+	}
+}
+
+// folded is how far counts with folded zeros are read.
+type folded struct {
+	n     int  // values
+	zeros bool // the last was a 0: how many more follow comes next
+}
+
+func (d *folded) read(in *fields, field string, counts *[256]uint16) {
+	b, _ := in.varints()
+	for len(b) > 0 {
+		v := uint64(b[0])
+		if v < 0x80 { // as in pop, which the compiler does not inline
+			b = b[1:]
+		} else {
+			v, b = in.popLong(b)
+		}
+		switch v := uint32(v); {
+		case d.zeros && v >= uint32(len(counts)-d.n):
+			in.fail(field, "a run of zeros does not end")
+			return
+		case d.zeros:
+			d.n, d.zeros = d.n+1+int(v), false
+		case d.n >= len(counts):
+			in.fail(field, "more than %d values", len(counts))
+			return
+		case v == 0:
+			d.zeros = true
+		default:
+			counts[d.n] = in.u16(field, v)
+			d.n++
+		}
+	}
+}
+
+func (d *folded) end(c *check, field string) {
+	if d.zeros {
+		c.fail(field, "a run of zeros does not end")
+	}
 }

@@ -1,308 +1,459 @@
 package wire
 
 import (
-	"fmt"
+	"encoding/binary"
 	"math"
 
+	"google.golang.org/protobuf/encoding/protowire"
+
 	"trench/pkg/record"
-	"trench/pkg/wire/trenchv1"
 )
 
-// MarshalFeatures appends r's Features message to dst: everything but what
-// scoring finds out (score, margin, verdict, model_id, reasons and shadow). On error dst
-// is returned as it was.
-func MarshalFeatures(dst []byte, r *record.Record) ([]byte, error) {
-	if err := checkLists(r); err != nil {
-		return dst, err
-	}
-	return marshal(dst, "features", &trenchv1.Features{Row: rowOut(r), Vector: r.Vector, VectorSchema: r.VectorSchema})
+// Fields of Row that scoring has the last word on.
+const (
+	rowVerdictNote = 54
+	rowSchemaHash  = 55
+)
+
+// rowRoom guesses how long the message of a record with its row will be.
+func rowRoom(r *record.Record) int {
+	return 512 + len(r.Source) + len(r.VectorSchema) + len(r.Vector)*4/3 + 7*len(r.SPLT) + 640*len(r.CertChain) + 160*len(r.Reasons) + 96*len(r.Shadow)
 }
 
-// UnmarshalFeatures replaces r by what b says. What scoring finds out is set to
-// unscored. Nothing in r aliases b.
-func UnmarshalFeatures(b []byte, r *record.Record) error {
-	var m trenchv1.Features
-	if err := unmarshal(b, "features", &m); err != nil {
-		return err
+// row writes field 1 of both Features and Verdict.
+func (w *writer) row(r *record.Record) {
+	at := w.open(1)
+	w.bytes(1, r.FlowID[:])
+	w.string(2, r.Source)
+	w.uint(3, uint64(r.Part))
+	w.bool(4, r.Final)
+	w.fixed64(5, uint64(r.TS))
+	w.sint(6, r.TSEnd-r.TS)
+	w.string(7, r.Proto)
+	w.string(8, r.AppProto)
+	w.addr(9, r.ClientIP)
+	w.uint(10, uint64(r.ClientPort))
+	w.addr(11, r.ServerIP)
+	w.uint(12, uint64(r.ServerPort))
+	numbers(w, 13, "vlan", r.VLAN)
+	w.string(14, r.Tunnel)
+	w.double(15, r.RTT)
+	w.uint(16, r.RetransC2S)
+	w.uint(17, r.RetransS2C)
+	w.uint(18, r.Gaps)
+	w.bool(19, r.Truncated)
+	w.uint(20, r.PacketsC2S)
+	w.uint(21, r.PacketsS2C)
+	w.uint(22, r.BytesC2S)
+	w.uint(23, r.BytesS2C)
+	w.uint(24, r.PayloadC2S)
+	w.uint(25, r.PayloadS2C)
+	w.string(26, r.EndReason)
+	whole := w.spltLengths(r.SPLT)
+	if !whole {
+		w.spltDeltas(r.SPLT)
 	}
-	var c check
-	c.rowIn(r, m.Row)
-	c.list("vector", len(m.Vector), MaxVector)
-	r.Vector, r.VectorSchema = m.Vector, m.VectorSchema
-	r.Score, r.Margin = math.NaN(), math.NaN()
-	return c.wrap("features")
+	w.double(29, r.EntropyC2S)
+	w.double(30, r.EntropyS2C)
+	if w.fits("byte_dist", len(r.ByteDist), 256) {
+		numbers(w, 31, "byte_dist", r.ByteDist)
+	}
+	w.string(32, r.TLSVersion)
+	w.string(33, r.TLSCipher)
+	w.string(34, r.TLSSNI)
+	w.string(35, r.TLSALPN)
+	w.bool(36, r.TLSResumed)
+	w.bool(37, r.TLSEstablished)
+	w.bool(38, r.TLSIncomplete)
+	w.bool(39, r.TLSECH)
+	w.string(40, r.StartTLS)
+	w.string(41, r.QUICVersion)
+	numbers(w, 42, "tls_client_ciphers", r.TLSClientCiphers)
+	numbers(w, 43, "tls_client_extensions", r.TLSClientExtensions)
+	numbers(w, 44, "tls_server_extensions", r.TLSServerExtensions)
+	w.uint(45, uint64(r.TLSKeyBits))
+	w.string(46, r.JA3)
+	w.string(47, r.JA3S)
+	w.string(48, r.JA4)
+	w.certificates(r.CertChain)
+	w.dns(r.DNS)
+	w.http(r.HTTP)
+	w.string(52, r.HASSH)
+	w.string(53, r.CommunityID)
+	w.string(rowVerdictNote, r.VerdictNote)
+	w.string(rowSchemaHash, r.SchemaHash)
+	w.string(56, r.JA4S)
+	w.string(57, r.JA4X)
+	w.string(58, r.JA4H)
+	w.string(59, r.JA4T)
+	w.string(60, r.JA4TS)
+	w.tls(r.TLS)
+	w.quic(r.QUIC)
+	w.ssh(r.SSH)
+	w.dhcp(r.DHCP)
+	if whole {
+		w.spltNanos(r.SPLT)
+	}
+	w.close(at)
 }
 
-// MarshalVerdict appends r's Verdict message, all of r, to dst. On error dst is
-// returned as it was.
-func MarshalVerdict(dst []byte, r *record.Record) ([]byte, error) {
-	if err := checkLists(r); err != nil {
-		return dst, err
+// spltLengths reports whether all deltas are whole nanoseconds, as they are unless
+// somebody else than this version made them.
+func (w *writer) spltLengths(splt []record.Packet) (whole bool) {
+	if len(splt) == 0 || !w.fits("splt", len(splt), MaxList) {
+		return false
 	}
-	m := &trenchv1.Verdict{
-		Row: rowOut(r), Vector: r.Vector, VectorSchema: r.VectorSchema,
-		Score: r.Score, Margin: r.Margin, Level: trenchv1.Level(r.Verdict), ModelId: r.ModelID,
+	whole = true
+	at := w.open(27)
+	for i := range splt {
+		w.b = protowire.AppendVarint(w.b, zigzag32(splt[i].Length))
+		_, ok := nanosOf(splt[i].Delta)
+		whole = whole && ok
 	}
-	for i := range r.Reasons {
-		s := &r.Reasons[i]
-		m.Reasons = append(m.Reasons, &trenchv1.Reason{
-			Code: s.Code, Text: s.Text, Value: s.Value, Contribution: s.Contribution, Attack: s.Attack, Feature: s.Feature, Usual: s.Usual.Ends(),
-		})
-	}
-	for i := range r.Shadow {
-		s := &r.Shadow[i]
-		m.Shadow = append(m.Shadow, &trenchv1.Shadow{ModelId: s.ModelID, Margin: s.Margin, Score: s.Score, Level: trenchv1.Level(s.Verdict)})
-	}
-	return marshal(dst, "verdict", m)
+	w.close(at)
+	return whole
 }
 
-// UnmarshalVerdict replaces r by what b says. Nothing in r aliases b.
-func UnmarshalVerdict(b []byte, r *record.Record) error {
-	var m trenchv1.Verdict
-	if err := unmarshal(b, "verdict", &m); err != nil {
-		return err
+// nanosOf returns a time in ns, and whether secondsOf gives back the same bits.
+func nanosOf(seconds float64) (uint64, bool) {
+	if !(seconds >= 0 && seconds < 1<<23) { // more than nine digits before the point do not come back
+		return 0, false
 	}
-	var c check
-	c.rowIn(r, m.Row)
-	c.list("vector", len(m.Vector), MaxVector)
-	r.Vector, r.VectorSchema = m.Vector, m.VectorSchema
-	r.Verdict = c.verdict("level", m.Level)
-	r.Score, r.Margin, r.ModelID = m.Score, m.Margin, m.ModelId
-	if n := c.list("reasons", len(m.Reasons), MaxList); n > 0 {
-		r.Reasons = make([]record.Reason, n)
-		for i, s := range m.Reasons {
-			r.Reasons[i] = record.Reason{
-				Code: s.Code, Text: s.Text, Value: s.Value, Contribution: s.Contribution, Attack: s.Attack, Feature: s.Feature,
-			}
-			switch len(s.Usual) {
-			case 0:
-			case 2:
-				r.Reasons[i].Usual = &record.Range{Low: s.Usual[0], High: s.Usual[1]}
-			default:
-				c.fail("reasons.usual", "has %d values, want none or 2", len(s.Usual))
-			}
-		}
-	}
-	if n := c.list("shadow", len(m.Shadow), MaxList); n > 0 {
-		r.Shadow = make([]record.Shadow, n)
-		for i, s := range m.Shadow {
-			r.Shadow[i] = record.Shadow{ModelID: s.ModelId, Margin: s.Margin, Score: s.Score, Verdict: c.verdict("shadow.level", s.Level)}
-		}
-	}
-	return c.wrap("verdict")
+	n := uint64(seconds*1e9 + 0.5)
+	return n, math.Float64bits(secondsOf(n)) == math.Float64bits(seconds)
 }
 
-func (c *check) verdict(field string, l trenchv1.Level) record.Verdict {
-	if l < 0 || l > trenchv1.Level(record.Malicious) {
-		c.fail(field, "%d is no value of it", l)
-		return record.Unscored
-	}
-	return record.Verdict(l)
-}
+func secondsOf(nanos uint64) float64 { return float64(nanos) / 1e9 }
 
-// checkLists refuses what the reader would refuse, so that the fault shows where
-// it was made.
-func checkLists(r *record.Record) error {
-	lists := []struct {
-		name     string
-		n, limit int
-	}{
-		{"vector", len(r.Vector), MaxVector}, {"splt", len(r.SPLT), MaxList}, {"vlan", len(r.VLAN), MaxList},
-		{"byte_dist", len(r.ByteDist), 256}, {"cert_chain", len(r.CertChain), MaxList}, {"reasons", len(r.Reasons), MaxList}, {"shadow", len(r.Shadow), MaxList},
-		{"tls_client_ciphers", len(r.TLSClientCiphers), MaxList}, {"tls_client_extensions", len(r.TLSClientExtensions), MaxList},
-		{"tls_server_extensions", len(r.TLSServerExtensions), MaxList},
-	}
-	if r.DNS != nil {
-		lists = append(lists, []struct {
-			name     string
-			n, limit int
-		}{{"dns.queries", len(r.DNS.Queries), MaxList}, {"dns.answers", len(r.DNS.Answers), MaxList}}...)
-	}
-	if t := r.TLS; t != nil {
-		lists = append(lists, []struct {
-			name     string
-			n, limit int
-		}{
-			{"tls.client_versions", len(t.ClientVersions), MaxList}, {"tls.client_groups", len(t.ClientGroups), MaxList},
-			{"tls.client_key_shares", len(t.ClientKeyShares), MaxList}, {"tls.client_signatures", len(t.ClientSignatures), MaxList},
-			{"tls.client_alpn", len(t.ClientALPN), MaxList}, {"tls.alerts", len(t.Alerts), MaxList},
-		}...)
-	}
-	if r.HTTP != nil {
-		lists = append(lists, []struct {
-			name     string
-			n, limit int
-		}{{"http.requests", len(r.HTTP.Requests), MaxList}, {"http.responses", len(r.HTTP.Responses), MaxList}}...)
-	}
-	for _, l := range lists {
-		if l.n > l.limit {
-			return fmt.Errorf("%w: %s: %d entries, the limit is %d", ErrTooLarge, l.name, l.n, l.limit)
-		}
-	}
-	return nil
-}
-
-func rowOut(r *record.Record) *trenchv1.Row {
-	m := &trenchv1.Row{
-		FlowId: r.FlowID[:], Source: r.Source, Part: r.Part, Final: r.Final,
-		TsNs: r.TS, DurationNs: r.TSEnd - r.TS, Proto: r.Proto, AppProto: r.AppProto,
-		ClientIp: addrBytes(r.ClientIP), ClientPort: uint32(r.ClientPort),
-		ServerIp: addrBytes(r.ServerIP), ServerPort: uint32(r.ServerPort),
-		Vlan: widen(r.VLAN), Tunnel: r.Tunnel, Rtt: r.RTT,
-		RetransC2S: r.RetransC2S, RetransS2C: r.RetransS2C, Gaps: r.Gaps, Truncated: r.Truncated,
-		PacketsC2S: r.PacketsC2S, PacketsS2C: r.PacketsS2C, BytesC2S: r.BytesC2S, BytesS2C: r.BytesS2C,
-		PayloadC2S: r.PayloadC2S, PayloadS2C: r.PayloadS2C, EndReason: r.EndReason,
-		EntropyC2S: r.EntropyC2S, EntropyS2C: r.EntropyS2C, ByteDist: r.ByteDist,
-		TlsVersion: r.TLSVersion, TlsCipher: r.TLSCipher, TlsSni: r.TLSSNI, TlsAlpn: r.TLSALPN,
-		TlsResumed: r.TLSResumed, TlsEstablished: r.TLSEstablished, TlsIncomplete: r.TLSIncomplete, TlsEch: r.TLSECH,
-		Starttls: r.StartTLS, QuicVersion: r.QUICVersion,
-		TlsClientCiphers: widen(r.TLSClientCiphers), TlsClientExtensions: widen(r.TLSClientExtensions),
-		TlsServerExtensions: widen(r.TLSServerExtensions), TlsKeyBits: r.TLSKeyBits,
-		Ja3: r.JA3, Ja3S: r.JA3S, Ja4: r.JA4, Hassh: r.HASSH, CommunityId: r.CommunityID,
-		VerdictNote: r.VerdictNote, SchemaHash: r.SchemaHash,
-		Ja4S: r.JA4S, Ja4X: r.JA4X, Ja4H: r.JA4H, Ja4T: r.JA4T, Ja4Ts: r.JA4TS,
-		Tls: tlsOut(r.TLS), Quic: quicOut(r.QUIC), Ssh: sshOut(r.SSH), Dhcp: dhcpOut(r.DHCP),
-	}
-	if n := len(r.SPLT); n > 0 {
-		m.SpltLengths, m.SpltDeltas = make([]int32, n), make([]float64, n)
-		for i, p := range r.SPLT {
-			m.SpltLengths[i], m.SpltDeltas[i] = p.Length, p.Delta
-		}
-	}
-	for i := range r.CertChain {
-		c := &r.CertChain[i]
-		m.CertChain = append(m.CertChain, &trenchv1.Certificate{
-			Sha1: c.SHA1, Sha256: c.SHA256, Subject: c.Subject, Issuer: c.Issuer, Serial: c.Serial,
-			NotBefore: c.NotBefore, NotAfter: c.NotAfter, Sans: c.SANs, KeyType: c.KeyType, KeyBits: c.KeyBits,
-			Signature: c.Signature, SelfSigned: c.SelfSigned, Ca: c.CA, Scts: c.SCTs, Policies: c.Policies, Validation: c.Validation,
-		})
-	}
-	if d := r.DNS; d != nil {
-		m.Dns = &trenchv1.Dns{Rcode: d.RCode, Age: d.Age}
-		for i := range d.Queries {
-			m.Dns.Queries = append(m.Dns.Queries, &trenchv1.DnsQuery{Name: d.Queries[i].Name, Type: d.Queries[i].Type})
-		}
-		for i := range d.Answers {
-			a := &d.Answers[i]
-			m.Dns.Answers = append(m.Dns.Answers, &trenchv1.DnsAnswer{Name: a.Name, Type: a.Type, Ttl: a.TTL, Data: a.Data})
-		}
-	}
-	if h := r.HTTP; h != nil {
-		m.Http = &trenchv1.Http{}
-		for i := range h.Requests {
-			q := &h.Requests[i]
-			m.Http.Requests = append(m.Http.Requests, &trenchv1.HttpRequest{
-				Method: q.Method, Target: q.Target, Host: q.Host, UserAgent: q.UserAgent, Version: q.Version, Headers: headersOut(q.Headers),
-			})
-		}
-		for i := range h.Responses {
-			p := &h.Responses[i]
-			m.Http.Responses = append(m.Http.Responses, &trenchv1.HttpResponse{
-				Status: uint32(p.Status), Version: p.Version, Server: p.Server, Headers: headersOut(p.Headers),
-			})
-		}
-	}
-	return m
-}
-
-func headersOut(hs []record.Header) (out []*trenchv1.HttpHeader) {
-	for i := range hs {
-		out = append(out, &trenchv1.HttpHeader{Name: hs[i].Name, Value: hs[i].Value})
-	}
-	return out
-}
-
-func (c *check) rowIn(r *record.Record, m *trenchv1.Row) {
-	if m == nil {
-		c.fail("row", "missing")
-		*r = record.Record{}
+func (w *writer) spltDeltas(splt []record.Packet) {
+	if len(splt) == 0 {
 		return
 	}
-	*r = record.Record{
-		FlowID: c.id(m.FlowId), Source: m.Source, Part: m.Part, Final: m.Final,
-		TS: m.TsNs, TSEnd: m.TsNs + m.DurationNs, Proto: m.Proto, AppProto: m.AppProto,
-		ClientIP: c.addr("client_ip", m.ClientIp), ClientPort: c.u16("client_port", m.ClientPort),
-		ServerIP: c.addr("server_ip", m.ServerIp), ServerPort: c.u16("server_port", m.ServerPort),
-		VLAN: c.u16s("vlan", m.Vlan), Tunnel: m.Tunnel, RTT: m.Rtt,
-		RetransC2S: m.RetransC2S, RetransS2C: m.RetransS2C, Gaps: m.Gaps, Truncated: m.Truncated,
-		PacketsC2S: m.PacketsC2S, PacketsS2C: m.PacketsS2C, BytesC2S: m.BytesC2S, BytesS2C: m.BytesS2C,
-		PayloadC2S: m.PayloadC2S, PayloadS2C: m.PayloadS2C, EndReason: m.EndReason,
-		EntropyC2S: m.EntropyC2S, EntropyS2C: m.EntropyS2C, ByteDist: m.ByteDist,
-		TLSVersion: m.TlsVersion, TLSCipher: m.TlsCipher, TLSSNI: m.TlsSni, TLSALPN: m.TlsAlpn,
-		TLSResumed: m.TlsResumed, TLSEstablished: m.TlsEstablished, TLSIncomplete: m.TlsIncomplete, TLSECH: m.TlsEch,
-		StartTLS: m.Starttls, QUICVersion: m.QuicVersion,
-		TLSClientCiphers:    c.u16s("tls_client_ciphers", m.TlsClientCiphers),
-		TLSClientExtensions: c.u16s("tls_client_extensions", m.TlsClientExtensions),
-		TLSServerExtensions: c.u16s("tls_server_extensions", m.TlsServerExtensions), TLSKeyBits: m.TlsKeyBits,
-		JA3: m.Ja3, JA3S: m.Ja3S, JA4: m.Ja4, HASSH: m.Hassh, CommunityID: m.CommunityId,
-		VerdictNote: m.VerdictNote, SchemaHash: m.SchemaHash,
-		JA4S: m.Ja4S, JA4X: m.Ja4X, JA4H: m.Ja4H, JA4T: m.Ja4T, JA4TS: m.Ja4Ts,
-		TLS: c.tlsIn(m.Tls), QUIC: c.quicIn(m.Quic), SSH: sshIn(m.Ssh), DHCP: c.dhcpIn(m.Dhcp),
+	at := w.open(28)
+	for i := range splt {
+		w.b = protowire.AppendFixed64(w.b, math.Float64bits(splt[i].Delta))
 	}
-	if n := len(m.ByteDist); n != 0 && n != 256 {
-		c.fail("byte_dist", "%d counts, want none or 256", n)
+	w.close(at)
+}
+
+func (w *writer) spltNanos(splt []record.Packet) {
+	at := w.open(65)
+	for i := range splt {
+		n, _ := nanosOf(splt[i].Delta)
+		w.b = protowire.AppendVarint(w.b, n)
 	}
-	if n := c.list("splt_lengths", len(m.SpltLengths), MaxList); len(m.SpltDeltas) != len(m.SpltLengths) {
-		c.fail("splt_deltas", "%d entries beside %d lengths", len(m.SpltDeltas), len(m.SpltLengths))
-	} else if n > 0 {
-		r.SPLT = make([]record.Packet, n)
-		for i := range r.SPLT {
-			r.SPLT[i] = record.Packet{Length: m.SpltLengths[i], Delta: m.SpltDeltas[i]}
-		}
+	w.close(at)
+}
+
+// rowReader holds what is put together when all of a row is read: the last of
+// several values of a field counts, and a row may come in parts.
+type rowReader struct {
+	check
+	r                      *record.Record
+	spare                  objects
+	seen                   bool
+	id, client, server     []byte
+	duration               int64
+	clientPort, serverPort uint32
+	lengths, deltas, nanos int    // entries read of the packets
+	vector                 []byte // field values
+}
+
+// objects are those of an earlier row, whose memory is used again.
+type objects struct {
+	tls  *record.TLS
+	quic *record.QUIC
+	ssh  *record.SSH
+	dhcp *record.DHCP
+	dns  *record.DNS
+	http *record.HTTP
+}
+
+// begin empties r and keeps its memory.
+func (x *rowReader) begin(b []byte, r *record.Record) {
+	x.size, x.r = cap(b), r
+	x.spare = objects{r.TLS, r.QUIC, r.SSH, r.DHCP, r.DNS, r.HTTP}
+	vlan, splt, dist, chain := r.VLAN[:0], r.SPLT[:0], r.ByteDist[:0], r.CertChain[:0]
+	ciphers, client, server := r.TLSClientCiphers[:0], r.TLSClientExtensions[:0], r.TLSServerExtensions[:0]
+	reasons, shadow, vector := r.Reasons[:0], r.Shadow[:0], r.Vector[:0]
+	*r = record.Record{}
+	r.VLAN, r.SPLT, r.ByteDist, r.CertChain = vlan, splt, dist, chain
+	r.TLSClientCiphers, r.TLSClientExtensions, r.TLSServerExtensions = ciphers, client, server
+	r.Reasons, r.Shadow, r.Vector = reasons, shadow, vector
+}
+
+// end checks what is read and joins what belongs together.
+func (x *rowReader) end() {
+	r := x.r
+	if !x.seen {
+		x.fail("row", "missing")
+		return
 	}
-	if n := c.list("cert_chain", len(m.CertChain), MaxList); n > 0 {
-		r.CertChain = make([]record.Certificate, n)
-		for i, x := range m.CertChain {
-			r.CertChain[i] = record.Certificate{
-				SHA1: x.Sha1, SHA256: x.Sha256, Subject: x.Subject, Issuer: x.Issuer, Serial: x.Serial,
-				NotBefore: x.NotBefore, NotAfter: x.NotAfter, SANs: x.Sans, KeyType: x.KeyType, KeyBits: x.KeyBits,
-				Signature: x.Signature, SelfSigned: x.SelfSigned, CA: x.Ca, SCTs: x.Scts, Policies: x.Policies, Validation: x.Validation,
-			}
-		}
+	r.FlowID, r.TSEnd = x.check.id(x.id), r.TS+x.duration
+	r.ClientIP, r.ClientPort = x.addr("client_ip", x.client), x.u16("client_port", x.clientPort)
+	r.ServerIP, r.ServerPort = x.addr("server_ip", x.server), x.u16("server_port", x.serverPort)
+	if n := len(r.ByteDist); n != 0 && n != 256 {
+		x.fail("byte_dist", "%d counts, want none or 256", n)
 	}
-	if d := m.Dns; d != nil {
-		r.DNS = &record.DNS{RCode: d.Rcode, Age: d.Age}
-		if n := c.list("dns.queries", len(d.Queries), MaxList); n > 0 {
-			r.DNS.Queries = make([]record.Query, n)
-			for i, q := range d.Queries {
-				r.DNS.Queries[i] = record.Query{Name: q.Name, Type: q.Type}
-			}
-		}
-		if n := c.list("dns.answers", len(d.Answers), MaxList); n > 0 {
-			r.DNS.Answers = make([]record.Answer, n)
-			for i, a := range d.Answers {
-				r.DNS.Answers[i] = record.Answer{Name: a.Name, Type: a.Type, TTL: a.Ttl, Data: a.Data}
-			}
-		}
+	if x.deltas > 0 && x.nanos > 0 {
+		x.fail("splt_deltas", "%d entries beside %d of splt_deltas_ns", x.deltas, x.nanos)
+	} else if x.deltas+x.nanos != x.lengths {
+		x.fail("splt_deltas", "%d entries beside %d lengths", x.deltas+x.nanos, x.lengths)
 	}
-	if h := m.Http; h != nil {
-		r.HTTP = &record.HTTP{}
-		if n := c.list("http.requests", len(h.Requests), MaxList); n > 0 {
-			r.HTTP.Requests = make([]record.Request, n)
-			for i, q := range h.Requests {
-				r.HTTP.Requests[i] = record.Request{
-					Method: q.Method, Target: q.Target, Host: q.Host, UserAgent: q.UserAgent, Version: q.Version, Headers: headersIn(q.Headers),
-				}
+	if len(x.vector) > 0 {
+		r.Vector = x.values(x.vector, r.Vector)
+	}
+}
+
+func (x *rowReader) row(outer *fields) {
+	x.seen = true
+	r := x.r
+	for in := outer.message(); in.next(); {
+		switch in.tag {
+		case 1<<3 | length:
+			x.id = in.bytes()
+		case 2<<3 | length:
+			r.Source = in.string()
+		case 3<<3 | varint:
+			r.Part = in.uint32()
+		case 4<<3 | varint:
+			r.Final = in.bool()
+		case 5<<3 | fixed64:
+			r.TS = int64(in.fixed64())
+		case 6<<3 | varint:
+			x.duration = in.sint64()
+		case 7<<3 | length:
+			r.Proto = in.string()
+		case 8<<3 | length:
+			r.AppProto = in.string()
+		case 9<<3 | length:
+			x.client = in.bytes()
+		case 10<<3 | varint:
+			x.clientPort = in.uint32()
+		case 11<<3 | length:
+			x.server = in.bytes()
+		case 12<<3 | varint:
+			x.serverPort = in.uint32()
+		case 13<<3 | length, 13<<3 | varint:
+			r.VLAN = in.u16s("vlan", r.VLAN)
+		case 14<<3 | length:
+			r.Tunnel = in.string()
+		case 15<<3 | fixed64:
+			r.RTT = in.double()
+		case 16<<3 | varint:
+			r.RetransC2S = in.varint()
+		case 17<<3 | varint:
+			r.RetransS2C = in.varint()
+		case 18<<3 | varint:
+			r.Gaps = in.varint()
+		case 19<<3 | varint:
+			r.Truncated = in.bool()
+		case 20<<3 | varint:
+			r.PacketsC2S = in.varint()
+		case 21<<3 | varint:
+			r.PacketsS2C = in.varint()
+		case 22<<3 | varint:
+			r.BytesC2S = in.varint()
+		case 23<<3 | varint:
+			r.BytesS2C = in.varint()
+		case 24<<3 | varint:
+			r.PayloadC2S = in.varint()
+		case 25<<3 | varint:
+			r.PayloadS2C = in.varint()
+		case 26<<3 | length:
+			r.EndReason = in.string()
+		case 27<<3 | length, 27<<3 | varint:
+			b, n := in.varints()
+			r.SPLT = reach(&in, "splt_lengths", r.SPLT, x.lengths+n, MaxList)
+			for len(b) > 0 && x.err == nil {
+				var v uint64
+				v, b = in.pop(b)
+				r.SPLT[x.lengths].Length = int32(protowire.DecodeZigZag(v & math.MaxUint32))
+				x.lengths++
 			}
-		}
-		if n := c.list("http.responses", len(h.Responses), MaxList); n > 0 {
-			r.HTTP.Responses = make([]record.Response, n)
-			for i, p := range h.Responses {
-				r.HTTP.Responses[i] = record.Response{
-					Status: c.u16("http.responses.status", p.Status), Version: p.Version, Server: p.Server, Headers: headersIn(p.Headers),
-				}
+		case 28<<3 | length, 28<<3 | fixed64:
+			b := in.fixed(8)
+			r.SPLT = reach(&in, "splt_deltas", r.SPLT, x.deltas+len(b)/8, MaxList)
+			for ; len(b) > 0 && x.err == nil; b = b[8:] {
+				r.SPLT[x.deltas].Delta = math.Float64frombits(binary.LittleEndian.Uint64(b))
+				x.deltas++
 			}
+		case 29<<3 | fixed64:
+			r.EntropyC2S = in.double()
+		case 30<<3 | fixed64:
+			r.EntropyS2C = in.double()
+		case 31<<3 | length, 31<<3 | varint:
+			r.ByteDist = in.u32s("byte_dist", r.ByteDist, 256)
+		case 32<<3 | length:
+			r.TLSVersion = in.string()
+		case 33<<3 | length:
+			r.TLSCipher = in.string()
+		case 34<<3 | length:
+			r.TLSSNI = in.string()
+		case 35<<3 | length:
+			r.TLSALPN = in.string()
+		case 36<<3 | varint:
+			r.TLSResumed = in.bool()
+		case 37<<3 | varint:
+			r.TLSEstablished = in.bool()
+		case 38<<3 | varint:
+			r.TLSIncomplete = in.bool()
+		case 39<<3 | varint:
+			r.TLSECH = in.bool()
+		case 40<<3 | length:
+			r.StartTLS = in.string()
+		case 41<<3 | length:
+			r.QUICVersion = in.string()
+		case 42<<3 | length, 42<<3 | varint:
+			r.TLSClientCiphers = in.u16s("tls_client_ciphers", r.TLSClientCiphers)
+		case 43<<3 | length, 43<<3 | varint:
+			r.TLSClientExtensions = in.u16s("tls_client_extensions", r.TLSClientExtensions)
+		case 44<<3 | length, 44<<3 | varint:
+			r.TLSServerExtensions = in.u16s("tls_server_extensions", r.TLSServerExtensions)
+		case 45<<3 | varint:
+			r.TLSKeyBits = in.uint32()
+		case 46<<3 | length:
+			r.JA3 = in.string()
+		case 47<<3 | length:
+			r.JA3S = in.string()
+		case 48<<3 | length:
+			r.JA4 = in.string()
+		case 49<<3 | length:
+			r.CertChain = certificate(&in, r.CertChain)
+		case 50<<3 | length:
+			if r.DNS == nil {
+				r.DNS = emptyDNS(x.spare.dns)
+			}
+			dns(in.message(), r.DNS)
+		case 51<<3 | length:
+			if r.HTTP == nil {
+				r.HTTP = emptyHTTP(x.spare.http)
+			}
+			http(in.message(), r.HTTP)
+		case 52<<3 | length:
+			r.HASSH = in.string()
+		case 53<<3 | length:
+			r.CommunityID = in.string()
+		case rowVerdictNote<<3 | length:
+			r.VerdictNote = in.string()
+		case rowSchemaHash<<3 | length:
+			r.SchemaHash = in.string()
+		case 56<<3 | length:
+			r.JA4S = in.string()
+		case 57<<3 | length:
+			r.JA4X = in.string()
+		case 58<<3 | length:
+			r.JA4H = in.string()
+		case 59<<3 | length:
+			r.JA4T = in.string()
+		case 60<<3 | length:
+			r.JA4TS = in.string()
+		case 61<<3 | length:
+			if r.TLS == nil {
+				r.TLS = emptyTLS(x.spare.tls)
+			}
+			tls(in.message(), r.TLS)
+		case 62<<3 | length:
+			if r.QUIC == nil {
+				r.QUIC = emptyQUIC(x.spare.quic)
+			}
+			quic(in.message(), r.QUIC)
+		case 63<<3 | length:
+			if r.SSH == nil {
+				r.SSH = emptied(x.spare.ssh)
+			}
+			ssh(in.message(), r.SSH)
+		case 64<<3 | length:
+			if r.DHCP == nil {
+				r.DHCP = emptyDHCP(x.spare.dhcp)
+			}
+			dhcp(in.message(), r.DHCP)
+		case 65<<3 | length, 65<<3 | varint:
+			b, n := in.varints()
+			r.SPLT = reach(&in, "splt_deltas_ns", r.SPLT, x.nanos+n, MaxList)
+			for len(b) > 0 && x.err == nil {
+				var v uint64
+				v, b = in.pop(b)
+				r.SPLT[x.nanos].Delta = secondsOf(v)
+				x.nanos++
+			}
+		default:
+			in.skip()
 		}
 	}
 }
 
-func headersIn(hs []*trenchv1.HttpHeader) []record.Header {
-	if len(hs) == 0 {
-		return nil
+func (w *writer) certificates(chain []record.Certificate) {
+	if !w.fits("cert_chain", len(chain), MaxList) {
+		return
 	}
-	out := make([]record.Header, len(hs))
-	for i, h := range hs {
-		out[i] = record.Header{Name: h.Name, Value: h.Value}
+	for i := range chain {
+		c := &chain[i]
+		at := w.open(49)
+		w.string(1, c.SHA1)
+		w.string(2, c.SHA256)
+		w.string(3, c.Subject)
+		w.string(4, c.Issuer)
+		w.string(5, c.Serial)
+		w.sint(6, c.NotBefore)
+		w.sint(7, c.NotAfter)
+		w.strings(8, "cert_chain.sans", c.SANs)
+		w.string(9, c.KeyType)
+		w.uint(10, uint64(c.KeyBits))
+		w.string(11, c.Signature)
+		w.bool(12, c.SelfSigned)
+		w.bool(13, c.CA)
+		w.uint(14, uint64(c.SCTs))
+		w.strings(15, "cert_chain.policies", c.Policies)
+		w.string(16, c.Validation)
+		w.close(at)
 	}
-	return out
+}
+
+// certificate reads one more of a chain. Its own lists are new: those of an earlier
+// row may be shared.
+func certificate(outer *fields, chain []record.Certificate) []record.Certificate {
+	c := one(outer, "cert_chain", &chain)
+	if c == nil {
+		return chain
+	}
+	for in := outer.message(); in.next(); {
+		switch in.tag {
+		case 1<<3 | length:
+			c.SHA1 = in.string()
+		case 2<<3 | length:
+			c.SHA256 = in.string()
+		case 3<<3 | length:
+			c.Subject = in.string()
+		case 4<<3 | length:
+			c.Issuer = in.string()
+		case 5<<3 | length:
+			c.Serial = in.string()
+		case 6<<3 | varint:
+			c.NotBefore = in.sint64()
+		case 7<<3 | varint:
+			c.NotAfter = in.sint64()
+		case 8<<3 | length:
+			c.SANs = in.strings("cert_chain.sans", c.SANs)
+		case 9<<3 | length:
+			c.KeyType = in.string()
+		case 10<<3 | varint:
+			c.KeyBits = in.uint32()
+		case 11<<3 | length:
+			c.Signature = in.string()
+		case 12<<3 | varint:
+			c.SelfSigned = in.bool()
+		case 13<<3 | varint:
+			c.CA = in.bool()
+		case 14<<3 | varint:
+			c.SCTs = in.uint32()
+		case 15<<3 | length:
+			c.Policies = in.strings("cert_chain.policies", c.Policies)
+		case 16<<3 | length:
+			c.Validation = in.string()
+		default:
+			in.skip()
+		}
+	}
+	return chain
 }

@@ -16,11 +16,6 @@ package wire
 import (
 	"errors"
 	"fmt"
-	"net/netip"
-
-	"google.golang.org/protobuf/proto"
-
-	"trench/pkg/flow"
 )
 
 // The topics. A change that old readers can not follow gets a new version.
@@ -63,111 +58,19 @@ var ErrMalformed = errors.New("malformed message")
 // MaxMessage or one of its lists MaxList.
 var ErrTooLarge = errors.New("record too large")
 
-var deterministic = proto.MarshalOptions{Deterministic: true}
-
-func marshal(dst []byte, name string, m proto.Message) ([]byte, error) {
-	if n := proto.Size(m); n > MaxMessage {
-		return dst, fmt.Errorf("%s: %w: %d bytes, the limit is %d", name, ErrTooLarge, n, MaxMessage)
-	}
-	out, err := deterministic.MarshalAppend(dst, m)
-	if err != nil {
-		return dst, fmt.Errorf("%s: %w", name, err)
-	}
-	return out, nil
-}
-
-func unmarshal(b []byte, name string, m proto.Message) error {
+// checkSize refuses what is too long to be looked at.
+func checkSize(b []byte, name string) error {
 	if len(b) > MaxMessage {
 		return fmt.Errorf("%s: %w: %d bytes, the limit is %d", name, ErrMalformed, len(b), MaxMessage)
-	}
-	if err := proto.Unmarshal(b, m); err != nil {
-		return fmt.Errorf("%s: %w: %w", name, ErrMalformed, err)
 	}
 	return nil
 }
 
-// check collects the first violation, so that conversions read as plain lists.
-type check struct{ err error }
-
-func (c *check) fail(field, format string, args ...any) {
-	if c.err == nil {
-		c.err = fmt.Errorf("%w: %s: %s", ErrMalformed, field, fmt.Sprintf(format, args...))
+// CheckMessage returns an error when a record says that its message is another
+// than want. A record without the header passes.
+func CheckMessage(header []byte, want string) error {
+	if len(header) > 0 && string(header) != want {
+		return fmt.Errorf("%w: the header says %.64q, want %q", ErrMalformed, header, want)
 	}
-}
-
-func (c *check) wrap(name string) error {
-	if c.err == nil {
-		return nil
-	}
-	return fmt.Errorf("%s: %w", name, c.err)
-}
-
-func (c *check) id(b []byte) (id flow.ID) {
-	if len(b) != len(id) {
-		c.fail("flow_id", "%d bytes, want %d", len(b), len(id))
-		return id
-	}
-	return flow.ID(b)
-}
-
-func (c *check) addr(field string, b []byte) netip.Addr {
-	if len(b) == 0 {
-		return netip.Addr{}
-	}
-	a, ok := netip.AddrFromSlice(b)
-	if !ok {
-		c.fail(field, "%d bytes, want 4 or 16", len(b))
-	}
-	return a
-}
-
-func (c *check) list(field string, n, limit int) int {
-	if n > limit {
-		c.fail(field, "%d entries, the limit is %d", n, limit)
-		return 0
-	}
-	return n
-}
-
-func (c *check) u8(field string, v uint32) uint8 {
-	if v > 0xff {
-		c.fail(field, "%d does not fit 8 bits", v)
-	}
-	return uint8(v)
-}
-
-func (c *check) u16(field string, v uint32) uint16 {
-	if v > 0xffff {
-		c.fail(field, "%d does not fit 16 bits", v)
-	}
-	return uint16(v)
-}
-
-func (c *check) u16s(field string, v []uint32) []uint16 {
-	if c.list(field, len(v), MaxList) == 0 {
-		return nil
-	}
-	out := make([]uint16, len(v))
-	for i, n := range v {
-		out[i] = c.u16(field, n)
-	}
-	return out
-}
-
-func widen(v []uint16) []uint32 {
-	if len(v) == 0 {
-		return nil
-	}
-	out := make([]uint32, len(v))
-	for i, n := range v {
-		out[i] = uint32(n)
-	}
-	return out
-}
-
-func addrBytes(a netip.Addr) []byte {
-	if !a.IsValid() {
-		return nil
-	}
-	return a.AsSlice()
+	return nil
 }

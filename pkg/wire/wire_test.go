@@ -230,7 +230,6 @@ func TestMalformedMessagesAreRefused(t *testing.T) {
 		"client_ip: 5 bytes":        valid(func(m *trenchv1.Flow) { m.ClientIp = make([]byte, 5) }),
 		"client_port: 65536":        valid(func(m *trenchv1.Flow) { m.ClientPort = 65536 }),
 		"protocol: 256":             valid(func(m *trenchv1.Flow) { m.Protocol = 256 }),
-		"app: 256":                  valid(func(m *trenchv1.Flow) { m.App = 256 }),
 		"vlan: 70000":               valid(func(m *trenchv1.Flow) { m.Vlan = []uint32{70000} }),
 		"packet_lengths: 101":       valid(func(m *trenchv1.Flow) { m.PacketLengths, m.PacketStepsNs = make([]int32, 101), make([]int64, 101) }),
 		"packet_steps_ns: 0":        valid(func(m *trenchv1.Flow) { m.PacketLengths = make([]int32, 1) }),
@@ -339,49 +338,6 @@ func TestHeaderNamesTheMessage(t *testing.T) {
 			t.Errorf("message %s is called %s", got, name)
 		}
 	}
-}
-
-func FuzzFlow(f *testing.F) {
-	b, err := wire.MarshalFlow(nil, typicalFlow())
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(b)
-	f.Add(b[:len(b)/2])
-	f.Fuzz(func(t *testing.T, b []byte) {
-		var in flow.Flow
-		if wire.UnmarshalFlow(b, &in) != nil {
-			return
-		}
-		out, _ := flowRoundTrip(t, &in)
-		if d := cmp.Diff(&in, out, same); d != "" {
-			t.Fatalf("what was read does not survive (-read +again):\n%s", d)
-		}
-	})
-}
-
-func FuzzVerdict(f *testing.F) {
-	b, err := wire.MarshalVerdict(nil, typicalRecord())
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(b)
-	f.Fuzz(func(t *testing.T, b []byte) {
-		var in, out record.Record
-		if wire.UnmarshalVerdict(b, &in) != nil {
-			return
-		}
-		b, err := wire.MarshalVerdict(nil, &in)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := wire.UnmarshalVerdict(b, &out); err != nil {
-			t.Fatal(err)
-		}
-		if d := cmp.Diff(&in, &out, same); d != "" {
-			t.Fatalf("what was read does not survive (-read +again):\n%s", d)
-		}
-	})
 }
 
 func FuzzDeadLetter(f *testing.F) {

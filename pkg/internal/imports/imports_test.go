@@ -45,7 +45,7 @@ var only = map[string][]string{
 	"github.com/ebitengine/purego":           {"deploy/local/chserver"},
 	"github.com/compose-spec/compose-go/v2":  {"deploy"},
 	"github.com/twmb/franz-go":               {"pkg/bus", "pkg/stage", "pkg/internal"}, // in tests
-	"unsafe":                                 {"deploy/local/chserver", "pkg/wire/trenchv1", "pkg/afpacket", "pkg/privilege", "pkg/internal/netlab"},
+	"unsafe":                                 {"deploy/local/chserver", "pkg/wire", "pkg/afpacket", "pkg/privilege", "pkg/internal/netlab"},
 	"reflect":                                {"pkg/wire", "pkg/config", "pkg/record", "pkg/export", "pkg/features", "pkg/store", "pkg/internal", "services"},
 }
 

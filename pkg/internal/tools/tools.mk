@@ -7,15 +7,19 @@ $(TOOLS)/.installed: pkg/internal/tools/go.mod pkg/internal/tools/go.sum
 	GOBIN=$(TOOLS) go -C pkg/internal/tools install tool
 	@touch $@
 
-.PHONY: tools proto lint-proto lint-proto-drift lint-static lint-vuln
+.PHONY: tools proto proto-baseline lint-proto lint-proto-drift lint-static lint-vuln
 
 tools: $(TOOLS)/.installed ## build the pinned linters and generators into .tools/
 
 proto: $(TOOLS)/.installed ## generate the Go code of schemas/proto
 	cd schemas/proto && PATH="$(TOOLS):$$PATH" buf generate
 
+# What lint-proto holds later changes against: the schemas of the last release.
+proto-baseline: $(TOOLS)/.installed ## at a release: later schemas must not break those of now
+	cd schemas/proto && $(TOOLS)/buf build --exclude-source-info -o baseline.binpb
+
 lint-proto: $(TOOLS)/.installed lint-proto-drift
-	cd schemas/proto && $(TOOLS)/buf lint && $(TOOLS)/buf format --diff --exit-code
+	cd schemas/proto && $(TOOLS)/buf lint && $(TOOLS)/buf format --diff --exit-code && $(TOOLS)/buf breaking --against baseline.binpb
 
 # The committed code must be what the schemas give: generate it elsewhere and compare.
 lint-proto-drift: $(TOOLS)/.installed

@@ -25,11 +25,24 @@ const (
 )
 
 // Features is a flow's row with its feature vector.
+//
+// Scoring hands on what it does not know: a field from 11 on means the same in
+// Verdict.
 type Features struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Row           *Row                   `protobuf:"bytes,1,opt,name=row" json:"row,omitempty"`
-	Vector        []float32              `protobuf:"fixed32,2,rep,packed,name=vector" json:"vector,omitempty"`                        // in the order of the schema that vector_schema names; empty when the flow has none
-	VectorSchema  string                 `protobuf:"bytes,3,opt,name=vector_schema,json=vectorSchema" json:"vector_schema,omitempty"` // hash of the vector's schema, empty when it is not known
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Row          *Row                   `protobuf:"bytes,1,opt,name=row" json:"row,omitempty"`
+	Vector       []float32              `protobuf:"fixed32,2,rep,packed,name=vector" json:"vector,omitempty"`                        // as version 0.0 wrote it, instead of values
+	VectorSchema string                 `protobuf:"bytes,3,opt,name=vector_schema,json=vectorSchema" json:"vector_schema,omitempty"` // hash of the vector's schema, empty when it is not known
+	// The feature vector, in the order of the schema that vector_schema names; empty
+	// when the flow has none. It begins with the number of its columns, a varint,
+	// and two bitmaps of a bit a column, the first column lowest in the first byte:
+	// bit of the first, bit of the second map:
+	//
+	//	0 0  zero
+	//	0 1  not known, the NaN 7fc00000
+	//	1 0  a whole number, in the first list that follows: a varint each
+	//	1 1  any other number, in the second list: a float each, little endian
+	Values        []byte `protobuf:"bytes,10,opt,name=values" json:"values,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -85,15 +98,25 @@ func (x *Features) GetVectorSchema() string {
 	return ""
 }
 
+func (x *Features) GetValues() []byte {
+	if x != nil {
+		return x.Values
+	}
+	return nil
+}
+
 var File_trench_v1_features_proto protoreflect.FileDescriptor
 
 const file_trench_v1_features_proto_rawDesc = "" +
 	"\n" +
-	"\x18trench/v1/features.proto\x12\ttrench.v1\x1a\x13trench/v1/row.proto\"i\n" +
+	"\x18trench/v1/features.proto\x12\ttrench.v1\x1a\x13trench/v1/row.proto\"\x87\x01\n" +
 	"\bFeatures\x12 \n" +
 	"\x03row\x18\x01 \x01(\v2\x0e.trench.v1.RowR\x03row\x12\x16\n" +
 	"\x06vector\x18\x02 \x03(\x02R\x06vector\x12#\n" +
-	"\rvector_schema\x18\x03 \x01(\tR\fvectorSchemaB!Z\x18trench/pkg/wire/trenchv1\x92\x03\x04\b\x02 \x03b\beditionsp\xe8\a"
+	"\rvector_schema\x18\x03 \x01(\tR\fvectorSchema\x12\x16\n" +
+	"\x06values\x18\n" +
+	" \x01(\fR\x06valuesJ\x04\b\x04\x10\n" +
+	"B!Z\x18trench/pkg/wire/trenchv1\x92\x03\x04\b\x02 \x03b\beditionsp\xe8\a"
 
 var (
 	file_trench_v1_features_proto_rawDescOnce sync.Once

@@ -59,7 +59,7 @@ type Row struct {
 	EndReason  string                 `protobuf:"bytes,26,opt,name=end_reason,json=endReason" json:"end_reason,omitempty"`
 	// The packet length and time sequence as two lists of the same length.
 	SpltLengths         []int32        `protobuf:"zigzag32,27,rep,packed,name=splt_lengths,json=spltLengths" json:"splt_lengths,omitempty"` // payload bytes, positive from the client
-	SpltDeltas          []float64      `protobuf:"fixed64,28,rep,packed,name=splt_deltas,json=spltDeltas" json:"splt_deltas,omitempty"`     // s since the packet before, 0 for the first
+	SpltDeltas          []float64      `protobuf:"fixed64,28,rep,packed,name=splt_deltas,json=spltDeltas" json:"splt_deltas,omitempty"`     // s since the packet before, 0 for the first; only when splt_deltas_ns can not say it
 	EntropyC2S          float64        `protobuf:"fixed64,29,opt,name=entropy_c2s,json=entropyC2s" json:"entropy_c2s,omitempty"`            // bits per byte
 	EntropyS2C          float64        `protobuf:"fixed64,30,opt,name=entropy_s2c,json=entropyS2c" json:"entropy_s2c,omitempty"`            // bits per byte
 	ByteDist            []uint32       `protobuf:"varint,31,rep,packed,name=byte_dist,json=byteDist" json:"byte_dist,omitempty"`            // 256 counts of both directions, or none
@@ -96,8 +96,10 @@ type Row struct {
 	Quic                *Quic          `protobuf:"bytes,62,opt,name=quic" json:"quic,omitempty"`
 	Ssh                 *Ssh           `protobuf:"bytes,63,opt,name=ssh" json:"ssh,omitempty"`
 	Dhcp                *Dhcp          `protobuf:"bytes,64,opt,name=dhcp" json:"dhcp,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	// The deltas of the packet length and time sequence in ns, instead of splt_deltas.
+	SpltDeltasNs  []uint64 `protobuf:"varint,65,rep,packed,name=splt_deltas_ns,json=spltDeltasNs" json:"splt_deltas_ns,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Row) Reset() {
@@ -574,6 +576,13 @@ func (x *Row) GetSsh() *Ssh {
 func (x *Row) GetDhcp() *Dhcp {
 	if x != nil {
 		return x.Dhcp
+	}
+	return nil
+}
+
+func (x *Row) GetSpltDeltasNs() []uint64 {
+	if x != nil {
+		return x.SpltDeltasNs
 	}
 	return nil
 }
@@ -1727,7 +1736,7 @@ var File_trench_v1_row_proto protoreflect.FileDescriptor
 
 const file_trench_v1_row_proto_rawDesc = "" +
 	"\n" +
-	"\x13trench/v1/row.proto\x12\ttrench.v1\"\x93\x0f\n" +
+	"\x13trench/v1/row.proto\x12\ttrench.v1\"\xb9\x0f\n" +
 	"\x03Row\x12\x17\n" +
 	"\aflow_id\x18\x01 \x01(\fR\x06flowId\x12\x16\n" +
 	"\x06source\x18\x02 \x01(\tR\x06source\x12\x12\n" +
@@ -1812,7 +1821,8 @@ const file_trench_v1_row_proto_rawDesc = "" +
 	"\x03tls\x18= \x01(\v2\x0e.trench.v1.TlsR\x03tls\x12#\n" +
 	"\x04quic\x18> \x01(\v2\x0f.trench.v1.QuicR\x04quic\x12 \n" +
 	"\x03ssh\x18? \x01(\v2\x0e.trench.v1.SshR\x03ssh\x12#\n" +
-	"\x04dhcp\x18@ \x01(\v2\x0f.trench.v1.DhcpR\x04dhcp\"\x93\x06\n" +
+	"\x04dhcp\x18@ \x01(\v2\x0f.trench.v1.DhcpR\x04dhcp\x12$\n" +
+	"\x0esplt_deltas_ns\x18A \x03(\x04R\fspltDeltasNs\"\x93\x06\n" +
 	"\x03Tls\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12'\n" +
 	"\x0fclient_versions\x18\x02 \x03(\rR\x0eclientVersions\x12#\n" +

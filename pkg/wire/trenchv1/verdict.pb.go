@@ -78,10 +78,12 @@ func (Level) EnumDescriptor() ([]byte, []int) {
 }
 
 // Verdict is a flow's row with its feature vector and what the model made of it.
+// The row comes in two parts: as Features had it, and what scoring says of it. As
+// with any protobuf message, both are one row, and the later part counts.
 type Verdict struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Row           *Row                   `protobuf:"bytes,1,opt,name=row" json:"row,omitempty"`
-	Vector        []float32              `protobuf:"fixed32,2,rep,packed,name=vector" json:"vector,omitempty"` // in the order of the schema that vector_schema names; empty when the flow has none
+	Vector        []float32              `protobuf:"fixed32,2,rep,packed,name=vector" json:"vector,omitempty"` // as version 0.0 wrote it, instead of values
 	Score         float64                `protobuf:"fixed64,3,opt,name=score" json:"score,omitempty"`          // calibrated probability, NaN when not scored
 	Margin        float64                `protobuf:"fixed64,4,opt,name=margin" json:"margin,omitempty"`        // raw model output, log-odds, NaN when not scored
 	Level         Level                  `protobuf:"varint,5,opt,name=level,enum=trench.v1.Level" json:"level,omitempty"`
@@ -89,6 +91,7 @@ type Verdict struct {
 	Reasons       []*Reason              `protobuf:"bytes,7,rep,name=reasons" json:"reasons,omitempty"`                               // strongest first
 	VectorSchema  string                 `protobuf:"bytes,8,opt,name=vector_schema,json=vectorSchema" json:"vector_schema,omitempty"` // hash of the vector's schema, empty when it is not known
 	Shadow        []*Shadow              `protobuf:"bytes,9,rep,name=shadow" json:"shadow,omitempty"`                                 // models that are watched and never alert
+	Values        []byte                 `protobuf:"bytes,10,opt,name=values" json:"values,omitempty"`                                // the feature vector, as in Features
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -182,6 +185,13 @@ func (x *Verdict) GetVectorSchema() string {
 func (x *Verdict) GetShadow() []*Shadow {
 	if x != nil {
 		return x.Shadow
+	}
+	return nil
+}
+
+func (x *Verdict) GetValues() []byte {
+	if x != nil {
+		return x.Values
 	}
 	return nil
 }
@@ -352,7 +362,7 @@ var File_trench_v1_verdict_proto protoreflect.FileDescriptor
 
 const file_trench_v1_verdict_proto_rawDesc = "" +
 	"\n" +
-	"\x17trench/v1/verdict.proto\x12\ttrench.v1\x1a\x13trench/v1/row.proto\"\xb1\x02\n" +
+	"\x17trench/v1/verdict.proto\x12\ttrench.v1\x1a\x13trench/v1/row.proto\"\xc9\x02\n" +
 	"\aVerdict\x12 \n" +
 	"\x03row\x18\x01 \x01(\v2\x0e.trench.v1.RowR\x03row\x12\x16\n" +
 	"\x06vector\x18\x02 \x03(\x02R\x06vector\x12\x14\n" +
@@ -362,7 +372,9 @@ const file_trench_v1_verdict_proto_rawDesc = "" +
 	"\bmodel_id\x18\x06 \x01(\tR\amodelId\x12+\n" +
 	"\areasons\x18\a \x03(\v2\x11.trench.v1.ReasonR\areasons\x12#\n" +
 	"\rvector_schema\x18\b \x01(\tR\fvectorSchema\x12)\n" +
-	"\x06shadow\x18\t \x03(\v2\x11.trench.v1.ShadowR\x06shadow\"y\n" +
+	"\x06shadow\x18\t \x03(\v2\x11.trench.v1.ShadowR\x06shadow\x12\x16\n" +
+	"\x06values\x18\n" +
+	" \x01(\fR\x06values\"y\n" +
 	"\x06Shadow\x12\x19\n" +
 	"\bmodel_id\x18\x01 \x01(\tR\amodelId\x12\x16\n" +
 	"\x06margin\x18\x02 \x01(\x01R\x06margin\x12\x14\n" +
