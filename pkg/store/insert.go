@@ -65,6 +65,9 @@ func byMonths[R any](rows []*R, month func(*R) int) []piece[R] {
 // its columns by reflection, value by value, which costs three times the rest of
 // the insert; so they are written here, as the server would send them, and the client reads them.
 func send[R any](ctx context.Context, w *Writer, t table[R], rows []*R) (size int, err error) {
+	// The client waits without end for the answer to an insert.
+	ctx, cancel := context.WithTimeout(ctx, w.cfg.Timeout)
+	defer cancel()
 	settings := clickhouse.Settings{"max_partitions_per_insert_block": maxMonths}
 	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(settings), clickhouse.WithColumnNamesAndTypes(t.names()))
 	batch, err := w.conn.PrepareBatch(ctx, t.insert(w.cfg.Database))

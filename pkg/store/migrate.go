@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 )
@@ -66,6 +67,9 @@ const createMigrations = `CREATE TABLE IF NOT EXISTS schema_migrations
 ENGINE = ReplacingMergeTree(applied)
 ORDER BY version`
 
+// migrationTimeout bounds one statement: some copy whole tables.
+const migrationTimeout = 48 * time.Hour
+
 // Migrate creates the database when it is missing and applies what is not yet
 // applied, in order. It can be run at any time, also by several at once, and again
 // after it was interrupted. It returns what it applied.
@@ -73,6 +77,7 @@ func Migrate(ctx context.Context, cfg Config, migrations []Migration) ([]Migrati
 	if err := createDatabase(ctx, cfg); err != nil {
 		return nil, fmt.Errorf("migrate: %w", err)
 	}
+	cfg.Timeout = migrationTimeout
 	conn, err := cfg.open(cfg.Database)
 	if err != nil {
 		return nil, fmt.Errorf("migrate: %w", err)

@@ -116,20 +116,17 @@ func (w *Writer) Write(ctx context.Context, records []*record.Record) error {
 	var failed RefusedError
 	rows := make([]row, len(records))
 	all, with := make([]*row, 0, len(records)), make([]*row, 0, len(records))
-	var scratch []byte
 	for i, r := range records {
 		rows[i].Record = r
 		if err := checkRow(r); err != nil {
 			failed.Rows = append(failed.Rows, RowError{i, err})
 			continue
 		}
-		var sum uint32
-		sum, scratch = w.sums.sum(&rows[i], scratch)
-		rows[i].version = newVersion(r.Part, made(r), sum)
 		if all = append(all, &rows[i]); len(r.Vector) > 0 {
 			with = append(with, &rows[i])
 		}
 	}
+	w.sums.setVersions(all)
 	refused, err := deliver(ctx, w, w.vectors, with)
 	if err != nil {
 		return err

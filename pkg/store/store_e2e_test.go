@@ -26,7 +26,7 @@ import (
 // server is a running ClickHouse.
 type server struct{ native, http string }
 
-func (s server) config(t *testing.T, protocol string) store.Config {
+func (s server) config(t testing.TB, protocol string) store.Config {
 	cfg := store.DefaultConfig()
 	cfg.Protocol, cfg.Addr = protocol, []string{s.native}
 	if protocol == store.HTTP {
@@ -41,7 +41,7 @@ func (s server) config(t *testing.T, protocol string) store.Config {
 	return cfg
 }
 
-func migrations(t *testing.T) []store.Migration {
+func migrations(t testing.TB) []store.Migration {
 	t.Helper()
 	ms, err := store.Migrations(schemas.ClickHouse, "clickhouse")
 	if err != nil {

@@ -46,8 +46,8 @@ type row struct {
 }
 
 // contents are the columns of the table flows that say what the flow is, by the
-// same names as in every other form of the row.
-func contents() []column[row] {
+// same names as in every other form of the row. short writes the texts that repeat.
+func contents(short func(func(*row) string) codec[row]) []column[row] {
 	type r = row
 	return []column[r]{
 		{"source", short(func(r *r) string { return r.Source })},
@@ -126,7 +126,7 @@ func contents() []column[row] {
 
 // flows is the table of rows.
 func flows() table[row] {
-	return table[row]{"flows", append(contents(),
+	return table[row]{"flows", append(contents(short[row]),
 		column[row]{"trace", list(func(r *row) []record.Hop { return r.Trace }, hop())},
 		column[row]{"version", wide(func(r *row) version { return r.version })},
 	), (*row).month}
@@ -371,7 +371,7 @@ func hop() codec[record.Hop] {
 // flow is.
 func Columns() []string {
 	var out []string
-	for _, c := range contents() {
+	for _, c := range contents(text[row]) {
 		out = append(out, c.name)
 	}
 	return out
