@@ -24,12 +24,12 @@ func (p Parts) Crowded() bool { return p.Delay > 0 && float64(p.Most) >= near*fl
 
 // Parts counts the parts of the tables.
 func (w *Writer) Parts(ctx context.Context) ([]Parts, error) {
-	rows, err := w.conn.Query(ctx, `SELECT table, max(parts), any(d), any(t) FROM (
-			SELECT table, partition_id, count() AS parts FROM system.parts WHERE database = ? AND active GROUP BY table, partition_id
-		) CROSS JOIN (
-			SELECT toUInt64(maxIf(value, name = 'parts_to_delay_insert')) AS d, toUInt64(maxIf(value, name = 'parts_to_throw_insert')) AS t
-			FROM system.merge_tree_settings WHERE name IN ('parts_to_delay_insert', 'parts_to_throw_insert')
-		) GROUP BY table ORDER BY table`, w.cfg.Database)
+	rows, err := w.conn.Query(ctx, `WITH
+			(SELECT toUInt64(any(value)) FROM system.merge_tree_settings WHERE name = 'parts_to_delay_insert') AS d,
+			(SELECT toUInt64(any(value)) FROM system.merge_tree_settings WHERE name = 'parts_to_throw_insert') AS t
+		SELECT table, max(parts), assumeNotNull(d), assumeNotNull(t)
+		FROM (SELECT table, partition_id, count() AS parts FROM system.parts WHERE database = ? AND active GROUP BY table, partition_id)
+		GROUP BY table ORDER BY table`, w.cfg.Database)
 	if err != nil {
 		return nil, fmt.Errorf("count parts: %w", classify(err))
 	}

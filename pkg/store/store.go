@@ -87,6 +87,15 @@ func (w *Writer) Check(ctx context.Context) error {
 	return nil
 }
 
+// Applied returns the number of the last migration that the database has seen. Columns
+// that a newer one added get their defaults from the server.
+func (w *Writer) Applied(ctx context.Context) (version uint32, err error) {
+	if err := w.conn.QueryRow(ctx, "SELECT max(version) FROM "+w.cfg.Database+".schema_migrations").Scan(&version); err != nil {
+		return 0, fmt.Errorf("read schema_migrations: %w", classify(err))
+	}
+	return version, nil
+}
+
 func compare[R any](found map[string]map[string]string, t table[R]) (faults []error) {
 	columns, ok := found[t.name]
 	if !ok {

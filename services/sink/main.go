@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -23,6 +24,7 @@ import (
 	"trench/pkg/stage"
 	"trench/pkg/store"
 	"trench/pkg/wire"
+	"trench/schemas"
 )
 
 const (
@@ -52,7 +54,7 @@ func (s *settings) Validate() error {
 
 func run(ctx context.Context, args []string, stderr io.Writer) int {
 	s := &settings{Config: service.DefaultConfig(port), Stage: stage.DefaultConfig(), ClickHouse: store.DefaultConfig()}
-	// ClickHouse likes few and large inserts.
+	// ClickHouse likes few and large inserts: every one makes parts that it has to merge.
 	s.Stage.BatchRecords, s.Stage.BatchBytes, s.Stage.BatchAge = 10_000, 64<<20, time.Second
 	return service.Main(ctx, service.Program{
 		Name: name, Config: s, Common: &s.Config,
@@ -85,6 +87,7 @@ func (s *settings) run(ctx context.Context, env *service.Env) error {
 	}
 	defer w.Close()
 	w.Register(env.Registry)
+	sayNewer(ctx, w, env.Log)
 	producer := kafka.NewProducer(s.Kafka, env.Log, env.Metrics)
 	defer producer.Close()
 	verdicts := &stage.Runner[record.Record]{
@@ -112,6 +115,20 @@ func (s *settings) run(ctx context.Context, env *service.Env) error {
 	defer stop()
 	go w.Watch(watch, partsEvery, env.Log) // ends with watch
 	return g.Wait()
+}
+
+// sayNewer logs that the database was migrated by a later version than this one.
+func sayNewer(ctx context.Context, w *store.Writer, log *slog.Logger) {
+	known, err := store.Migrations(schemas.ClickHouse, "clickhouse")
+	if err != nil {
+		panic(err) // they are part of this program
+	}
+	switch applied, err := w.Applied(ctx); {
+	case err != nil:
+		log.Warn("the schema's version is not known", "err", err)
+	case int(applied) > len(known):
+		log.Warn("the schema is newer than this program: columns that it does not know get their defaults", "schema", applied, "known", len(known))
+	}
 }
 
 // decodeVerdict reads a verdict and adds the hop of this stage to its trace.
