@@ -82,11 +82,14 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
+// maxConnections is far above what the batches in flight use, one each.
+const maxConnections = 64
+
 // open prepares a connection to a database; nothing is reached before its first use.
 func (c Config) open(database string) (driver.Conn, error) {
 	o := &clickhouse.Options{
 		Addr: c.Addr, Auth: clickhouse.Auth{Database: database, Username: c.Username, Password: c.Password},
-		DialTimeout: c.DialTimeout, ReadTimeout: c.Timeout, MaxOpenConns: 8, MaxIdleConns: 4, ConnMaxLifetime: time.Hour,
+		DialTimeout: c.DialTimeout, ReadTimeout: c.Timeout, MaxOpenConns: maxConnections, MaxIdleConns: 4, ConnMaxLifetime: time.Hour,
 		Compression: &clickhouse.Compression{Method: compressions[c.Compression]},
 		ClientInfo:  clickhouse.ClientInfo{Products: []struct{ Name, Version string }{{Name: "trench"}}},
 	}

@@ -25,15 +25,3 @@ func classify(err error) error {
 	}
 	return fault.Explain(err)
 }
-
-// RowError is a row that can not be stored. Nothing of its batch was sent.
-type RowError struct {
-	Index int
-	Err   error
-}
-
-// Error implements error.
-func (e *RowError) Error() string { return fmt.Sprintf("row %d: %v", e.Index, e.Err) }
-
-// Unwrap returns the cause.
-func (e *RowError) Unwrap() error { return e.Err }

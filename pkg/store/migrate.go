@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 )
@@ -66,6 +67,9 @@ const createMigrations = `CREATE TABLE IF NOT EXISTS schema_migrations
 ENGINE = ReplacingMergeTree(applied)
 ORDER BY version`
 
+// migrationTimeout bounds one statement: some copy whole tables.
+const migrationTimeout = 48 * time.Hour
+
 // Migrate creates the database when it is missing and applies what is not yet
 // applied, in order. It can be run at any time, also by several at once, and again
 // after it was interrupted. It returns what it applied.
@@ -73,6 +77,7 @@ func Migrate(ctx context.Context, cfg Config, migrations []Migration) ([]Migrati
 	if err := createDatabase(ctx, cfg); err != nil {
 		return nil, fmt.Errorf("migrate: %w", err)
 	}
+	cfg.Timeout = migrationTimeout
 	conn, err := cfg.open(cfg.Database)
 	if err != nil {
 		return nil, fmt.Errorf("migrate: %w", err)
@@ -101,8 +106,8 @@ func Migrate(ctx context.Context, cfg Config, migrations []Migration) ([]Migrati
 		}
 		statements := Statements(m.sql)
 		for i, s := range statements {
-			if err := conn.Exec(ctx, s); err != nil {
-				return done, fmt.Errorf("migrate: %04d_%s: statement %d of %d (%s): %w", m.Version, m.Name, i+1, len(statements), firstLine(s), err)
+			if err := s.run(ctx, conn); err != nil {
+				return done, fmt.Errorf("migrate: %04d_%s: statement %d of %d (%s): %w", m.Version, m.Name, i+1, len(statements), firstLine(s.SQL), err)
 			}
 		}
 		if err := conn.Exec(ctx, "INSERT INTO schema_migrations (version, name, checksum) VALUES (?, ?, ?)", m.Version, m.Name, m.Checksum); err != nil {
@@ -147,15 +152,45 @@ func firstLine(s string) string {
 	return line
 }
 
+// Statement is one statement of a migration.
+type Statement struct {
+	SQL string
+	If  string // a query that returns 1 when the statement is to be run; empty for always
+}
+
+// run runs the statement, if it is to be run.
+func (s Statement) run(ctx context.Context, conn driver.Conn) error {
+	if s.If != "" {
+		var n uint64
+		if err := conn.QueryRow(ctx, s.If).Scan(&n); err != nil {
+			return fmt.Errorf("if: %w", err)
+		}
+		if n != 1 {
+			return nil
+		}
+	}
+	return conn.Exec(ctx, s.SQL)
+}
+
 // Statements splits a script at the semicolons that are not in quotes or comments.
-// Comments before a statement are dropped.
-func Statements(script string) []string {
-	var out []string
+// Comments before a statement are dropped, but for the condition in a line
+//
+//	-- if: SELECT count() FROM …
+func Statements(script string) []Statement {
+	var out []Statement
 	start, i := 0, 0
 	flush := func(end int) {
-		if s := strings.TrimSpace(dropComments(script[start:end])); s != "" {
-			out = append(out, s)
+		comments, sql := cutComments(script[start:end])
+		if sql = strings.TrimSpace(sql); sql == "" {
+			return
 		}
+		s := Statement{SQL: sql}
+		for line := range strings.Lines(comments) {
+			if query, ok := strings.CutPrefix(line, "-- if: "); ok {
+				s.If = strings.TrimSpace(query)
+			}
+		}
+		out = append(out, s)
 	}
 	for i < len(script) {
 		if n := skip(script[i:]); n > 0 {
@@ -199,13 +234,14 @@ func skip(s string) int {
 	return 0
 }
 
-// dropComments removes the comments and blank lines that s begins with.
-func dropComments(s string) string {
+// cutComments splits s after the comments and blank lines that it begins with.
+func cutComments(s string) (comments, rest string) {
+	rest = s
 	for {
-		s = strings.TrimLeft(s, " \t\r\n")
-		if !strings.HasPrefix(s, "--") && !strings.HasPrefix(s, "/*") {
-			return s
+		rest = strings.TrimLeft(rest, " \t\r\n")
+		if !strings.HasPrefix(rest, "--") && !strings.HasPrefix(rest, "/*") {
+			return s[:len(s)-len(rest)], rest
 		}
-		s = s[skip(s):]
+		rest = rest[skip(rest):]
 	}
 }

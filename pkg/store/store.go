@@ -5,13 +5,16 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 
-	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"trench/pkg/record"
 	"trench/pkg/wire"
@@ -21,9 +24,12 @@ import (
 type Writer struct {
 	cfg     Config
 	conn    driver.Conn
-	flows   table[record.Record]
-	vectors table[record.Record]
+	flows   table[row]
+	vectors table[row]
 	letters table[wire.DeadLetter]
+	sums    summer
+	fillers sync.Pool // of *filler
+	metrics *metrics
 }
 
 // NewWriter prepares a writer; nothing is reached before its first use.
@@ -34,8 +40,14 @@ func NewWriter(cfg Config) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Writer{cfg: cfg, conn: conn, flows: flows(), vectors: featureVectors(), letters: deadLetters()}, nil
+	return &Writer{
+		cfg: cfg, conn: conn, flows: flows(), vectors: featureVectors(), letters: deadLetters(), sums: newSummer(),
+		fillers: sync.Pool{New: func() any { return newFiller() }}, metrics: newMetrics(nil),
+	}, nil
 }
+
+// Register makes the writer's metrics known to reg, before its first use.
+func (w *Writer) Register(reg prometheus.Registerer) { w.metrics = newMetrics(reg) }
 
 // Close ends the connections.
 func (w *Writer) Close() error { return w.conn.Close() }
@@ -75,6 +87,15 @@ func (w *Writer) Check(ctx context.Context) error {
 	return nil
 }
 
+// Applied returns the number of the last migration that the database has seen. Columns
+// that a newer one added get their defaults from the server.
+func (w *Writer) Applied(ctx context.Context) (version uint32, err error) {
+	if err := w.conn.QueryRow(ctx, "SELECT max(version) FROM "+w.cfg.Database+".schema_migrations").Scan(&version); err != nil {
+		return 0, fmt.Errorf("read schema_migrations: %w", classify(err))
+	}
+	return version, nil
+}
+
 func compare[R any](found map[string]map[string]string, t table[R]) (faults []error) {
 	columns, ok := found[t.name]
 	if !ok {
@@ -98,47 +119,53 @@ func oneLine(typ string) string {
 }
 
 // Write inserts rows and their feature vectors, the vectors first, so that a row
-// that is seen has one. With a *RowError nothing was inserted; after any other
-// error rows may be there, and the batch can be written again.
-func (w *Writer) Write(ctx context.Context, rows []*record.Record) error {
-	with := make([]*record.Record, 0, len(rows))
-	for i, r := range rows {
+// that is seen has one. With a *RefusedError all rows but those it lists are in;
+// after any other error rows may be there, and the batch can be written again.
+func (w *Writer) Write(ctx context.Context, records []*record.Record) error {
+	var failed RefusedError
+	rows := make([]row, len(records))
+	all, with := make([]*row, 0, len(records)), make([]*row, 0, len(records))
+	for i, r := range records {
+		rows[i].Record = r
 		if err := checkRow(r); err != nil {
-			return &RowError{i, err}
+			failed.Rows = append(failed.Rows, RowError{i, err})
+			continue
 		}
-		if len(r.Vector) > 0 {
-			with = append(with, r)
+		if all = append(all, &rows[i]); len(r.Vector) > 0 {
+			with = append(with, &rows[i])
 		}
 	}
-	if err := insert(ctx, w, w.vectors, with); err != nil {
+	w.sums.setVersions(all)
+	refused, err := deliver(ctx, w, w.vectors, with)
+	if err != nil {
 		return err
 	}
-	return insert(ctx, w, w.flows, rows)
-}
-
-// WriteDeadLetters inserts dead letters.
-func (w *Writer) WriteDeadLetters(ctx context.Context, letters []*wire.DeadLetter) error {
-	return insert(ctx, w, w.letters, letters)
-}
-
-func insert[R any](ctx context.Context, w *Writer, t table[R], rows []*R) error {
-	if len(rows) == 0 {
-		return nil
+	if len(refused) > 0 {
+		all = slices.DeleteFunc(all, func(r *row) bool { return refused[r] != nil })
 	}
-	// A capture may hold the flows of many months: let one insert make as many parts.
-	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(clickhouse.Settings{"max_partitions_per_insert_block": 0}))
-	batch, err := w.conn.PrepareBatch(ctx, t.insert(w.cfg.Database))
+	others, err := deliver(ctx, w, w.flows, all)
 	if err != nil {
-		return fmt.Errorf("insert %d rows into %s: %w", len(rows), t.name, classify(err))
+		return err
 	}
-	defer batch.Close()
-	for i, c := range t.columns {
-		if err := c.fill(batch.Column(i), rows); err != nil {
-			return fmt.Errorf("%w: insert into %s: column %s: %w", ErrPermanent, t.name, c.name, err)
+	for i := range rows {
+		if err := cmp.Or(refused[&rows[i]], others[&rows[i]]); err != nil {
+			failed.Rows = append(failed.Rows, RowError{i, err})
 		}
 	}
-	if err := batch.Send(); err != nil {
-		return fmt.Errorf("insert %d rows into %s: %w", len(rows), t.name, classify(err))
+	return failed.orNil()
+}
+
+// WriteDeadLetters inserts dead letters, with errors as Write.
+func (w *Writer) WriteDeadLetters(ctx context.Context, letters []*wire.DeadLetter) error {
+	refused, err := deliver(ctx, w, w.letters, letters)
+	if err != nil {
+		return err
 	}
-	return nil
+	var failed RefusedError
+	for i, l := range letters {
+		if err := refused[l]; err != nil {
+			failed.Rows = append(failed.Rows, RowError{i, err})
+		}
+	}
+	return failed.orNil()
 }

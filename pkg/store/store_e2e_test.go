@@ -26,7 +26,7 @@ import (
 // server is a running ClickHouse.
 type server struct{ native, http string }
 
-func (s server) config(t *testing.T, protocol string) store.Config {
+func (s server) config(t testing.TB, protocol string) store.Config {
 	cfg := store.DefaultConfig()
 	cfg.Protocol, cfg.Addr = protocol, []string{s.native}
 	if protocol == store.HTTP {
@@ -41,7 +41,7 @@ func (s server) config(t *testing.T, protocol string) store.Config {
 	return cfg
 }
 
-func migrations(t *testing.T) []store.Migration {
+func migrations(t testing.TB) []store.Migration {
 	t.Helper()
 	ms, err := store.Migrations(schemas.ClickHouse, "clickhouse")
 	if err != nil {
@@ -245,9 +245,9 @@ func TestStore(t *testing.T) {
 		_, w := s.migrated(t, store.Native)
 		bad := bare(2)
 		bad.TS = math.MinInt64
-		var row *store.RowError
-		if err := w.Write(t.Context(), []*record.Record{bare(1), bad}); !errors.As(err, &row) || row.Index != 1 {
-			t.Errorf("err = %v, want a RowError of row 1", err)
+		var refused *store.RefusedError
+		if err := w.Write(t.Context(), []*record.Record{bare(1), bad}); !errors.As(err, &refused) || len(refused.Rows) != 1 || refused.Rows[0].Index != 1 {
+			t.Errorf("err = %v, want row 1 refused", err)
 		}
 	})
 	t.Run("one insert takes flows of many months", func(t *testing.T) {

@@ -22,8 +22,10 @@ func TestStatementsAreSplitOutsideQuotesAndComments(t *testing.T) {
 SELECT ';' AS a, "x;y", ` + "`z;`" + ` -- inside; too
 , 'it''s \'; fine';
 /* nothing; here */ ;
+-- why
+-- if: SELECT ';'
 SELECT 2`)
-	want := []string{"SELECT ';' AS a, \"x;y\", `z;` -- inside; too\n, 'it''s \\'; fine'", "SELECT 2"}
+	want := []store.Statement{{SQL: "SELECT ';' AS a, \"x;y\", `z;` -- inside; too\n, 'it''s \\'; fine'"}, {SQL: "SELECT 2", If: "SELECT ';'"}}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}

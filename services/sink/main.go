@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -23,6 +24,7 @@ import (
 	"trench/pkg/stage"
 	"trench/pkg/store"
 	"trench/pkg/wire"
+	"trench/schemas"
 )
 
 const (
@@ -30,6 +32,7 @@ const (
 	name        = "sink"
 	group       = "trench-sink"
 	lettersName = "sink-deadletters"
+	partsEvery  = 30 * time.Second
 )
 
 func main() {
@@ -51,7 +54,7 @@ func (s *settings) Validate() error {
 
 func run(ctx context.Context, args []string, stderr io.Writer) int {
 	s := &settings{Config: service.DefaultConfig(port), Stage: stage.DefaultConfig(), ClickHouse: store.DefaultConfig()}
-	// ClickHouse likes few and large inserts.
+	// ClickHouse likes few and large inserts: every one makes parts that it has to merge.
 	s.Stage.BatchRecords, s.Stage.BatchBytes, s.Stage.BatchAge = 10_000, 64<<20, time.Second
 	return service.Main(ctx, service.Program{
 		Name: name, Config: s, Common: &s.Config,
@@ -83,6 +86,8 @@ func (s *settings) run(ctx context.Context, env *service.Env) error {
 		return err
 	}
 	defer w.Close()
+	w.Register(env.Registry)
+	sayNewer(ctx, w, env.Log)
 	producer := kafka.NewProducer(s.Kafka, env.Log, env.Metrics)
 	defer producer.Close()
 	verdicts := &stage.Runner[record.Record]{
@@ -90,7 +95,7 @@ func (s *settings) run(ctx context.Context, env *service.Env) error {
 		NewConsumer: func() bus.Consumer {
 			return kafka.NewConsumer(s.Kafka, wire.TopicVerdicts, group, env.Log, env.Metrics)
 		},
-		Decode: stage.DecodeVerdict, DeadLetters: producer,
+		Decode: decodeVerdict, DeadLetters: producer,
 		NewHandler: func() stage.Handler[record.Record] { return &inserter[record.Record]{insert: w.Write} },
 	}
 	letters := &stage.Runner[wire.DeadLetter]{
@@ -106,35 +111,58 @@ func (s *settings) run(ctx context.Context, env *service.Env) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return verdicts.Run(ctx) })
 	g.Go(func() error { return letters.Run(ctx) })
+	watch, stop := context.WithCancel(ctx)
+	defer stop()
+	go w.Watch(watch, partsEvery, env.Log) // ends with watch
 	return g.Wait()
+}
+
+// sayNewer logs that the database was migrated by a later version than this one.
+func sayNewer(ctx context.Context, w *store.Writer, log *slog.Logger) {
+	known, err := store.Migrations(schemas.ClickHouse, "clickhouse")
+	if err != nil {
+		panic(err) // they are part of this program
+	}
+	switch applied, err := w.Applied(ctx); {
+	case err != nil:
+		log.Warn("the schema's version is not known", "err", err)
+	case int(applied) > len(known):
+		log.Warn("the schema is newer than this program: columns that it does not know get their defaults", "schema", applied, "known", len(known))
+	}
+}
+
+// decodeVerdict reads a verdict and adds the hop of this stage to its trace.
+func decodeVerdict(rec *bus.Record, r *record.Record) error {
+	if err := stage.DecodeVerdict(rec, r); err != nil {
+		return err
+	}
+	r.Trace = append(r.Trace, record.Hop{Stage: store.StageSink, Micros: time.Now().UnixMicro(), Partition: rec.Partition, Offset: rec.Offset})
+	return nil
 }
 
 // inserter hands batches to the store.
 type inserter[T any] struct {
 	insert func(context.Context, []*T) error
 	rows   []*T
-	index  []int // of rows in the batch
 }
 
 // Handle implements stage.Handler.
 func (i *inserter[T]) Handle(ctx context.Context, batch stage.Batch[T]) ([]stage.Reject, error) {
-	i.rows, i.index = i.rows[:0], i.index[:0]
+	i.rows = i.rows[:0]
 	for n := range batch.Values {
-		i.rows, i.index = append(i.rows, &batch.Values[n]), append(i.index, n)
+		i.rows = append(i.rows, &batch.Values[n])
 	}
-	var rejects []stage.Reject
-	for {
-		err := i.insert(ctx, i.rows)
-		var row *store.RowError
-		switch {
-		case errors.As(err, &row):
-			rejects = append(rejects, stage.Reject{Index: i.index[row.Index], Err: row.Err})
-			i.rows = append(i.rows[:row.Index], i.rows[row.Index+1:]...)
-			i.index = append(i.index[:row.Index], i.index[row.Index+1:]...)
-			continue
-		case errors.Is(err, store.ErrPermanent):
-			return nil, fmt.Errorf("%w: %w", stage.ErrPermanent, err)
+	err := i.insert(ctx, i.rows)
+	var refused *store.RefusedError
+	switch {
+	case errors.As(err, &refused):
+		rejects := make([]stage.Reject, len(refused.Rows))
+		for n, r := range refused.Rows {
+			rejects[n] = stage.Reject{Index: r.Index, Err: r.Err}
 		}
-		return rejects, err
+		return rejects, nil
+	case errors.Is(err, store.ErrPermanent):
+		return nil, fmt.Errorf("%w: %w", stage.ErrPermanent, err)
 	}
+	return nil, err
 }

@@ -3,40 +3,32 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
 
 	"trench/pkg/stage"
 	"trench/pkg/store"
 )
 
-func TestRowsThatCannotBeStoredAreLeftOutAndTheRestGoesIn(t *testing.T) {
+func TestRowsThatAreRefusedAreRejected(t *testing.T) {
 	t.Parallel()
-	var got []int
+	why := errors.New("round")
 	i := &inserter[int]{insert: func(_ context.Context, rows []*int) error {
-		got = nil
+		refused := &store.RefusedError{}
 		for n, r := range rows {
 			if *r%10 == 0 {
-				return &store.RowError{Index: n, Err: errors.New("round")}
+				refused.Rows = append(refused.Rows, store.RowError{Index: n, Err: why})
 			}
-			got = append(got, *r)
 		}
-		return nil
+		return refused
 	}}
 	rejects, err := i.Handle(t.Context(), stage.Batch[int]{Values: []int{10, 11, 20, 21, 30}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	var index []int
-	for _, r := range rejects {
-		index = append(index, r.Index)
-	}
-	if d := cmp.Diff([]int{0, 2, 4}, index); d != "" {
-		t.Errorf("rejected (-want +got):\n%s", d)
-	}
-	if d := cmp.Diff([]int{11, 21}, got); d != "" {
-		t.Errorf("inserted (-want +got):\n%s", d)
+	want := []stage.Reject{{Index: 0, Err: why}, {Index: 2, Err: why}, {Index: 4, Err: why}}
+	if !slices.Equal(rejects, want) {
+		t.Errorf("rejected %v, want %v", rejects, want)
 	}
 }
 

@@ -184,17 +184,22 @@ func (k *keeper) keep(ctx context.Context, rows []*record.Record) error {
 	late, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })()
-	for wait := 100 * time.Millisecond; len(rows) > 0; {
+	now := time.Now().UnixMicro()
+	for _, r := range rows {
+		r.Trace = []record.Hop{{Stage: "run", Micros: now, Partition: -1, Offset: -1}}
+	}
+	for wait := 100 * time.Millisecond; ; {
 		err := k.w.Write(late, rows)
-		var row *store.RowError
+		var refused *store.RefusedError
 		switch {
 		case err == nil:
 			return nil
-		case errors.As(err, &row):
-			k.refused.Inc()
-			k.log.Error("clickhouse does not take a row", "flow", rows[row.Index].FlowID.String(), "err", row.Err)
-			rows = append(append([]*record.Record(nil), rows[:row.Index]...), rows[row.Index+1:]...)
-			continue
+		case errors.As(err, &refused):
+			k.refused.Add(float64(len(refused.Rows)))
+			for _, r := range refused.Rows {
+				k.log.Error("clickhouse does not take a row", "flow", rows[r.Index].FlowID.String(), "err", r.Err)
+			}
+			return nil
 		case errors.Is(err, store.ErrPermanent):
 			return fmt.Errorf("clickhouse: %w", err)
 		}
@@ -206,5 +211,4 @@ func (k *keeper) keep(ctx context.Context, rows []*record.Record) error {
 			wait = min(2*wait, 5*time.Second)
 		}
 	}
-	return nil
 }

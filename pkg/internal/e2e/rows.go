@@ -63,11 +63,13 @@ func ReadNDJSON(r io.Reader) (rows []Row, err error) {
 func FromNDJSON(r Row) Row { return normal(r) }
 
 // FromClickHouse brings a row of the table flows to the common form: without
-// the column that tells when it was inserted, and with the packet sequence as
-// pairs, as NDJSON has it.
+// the columns that only the table has, and with the packet sequence as pairs, as
+// NDJSON has it.
 func FromClickHouse(r Row) Row {
 	r = maps.Clone(r)
-	delete(r, "ingested")
+	for _, name := range []string{"ingested", "trace", "version"} {
+		delete(r, name)
+	}
 	if list, ok := r["splt"].([]any); ok {
 		pairs := make([]any, len(list))
 		for i, p := range list {

@@ -36,6 +36,7 @@ const support = "pkg/internal/"
 var only = map[string][]string{
 	"github.com/segmentio/kafka-go":          {"pkg/bus/kafka", "deploy/local", "pkg/internal"},
 	"github.com/ClickHouse/clickhouse-go/v2": {"pkg/store", "pkg/internal", "deploy"},
+	"github.com/ClickHouse/ch-go":            {"pkg/store"},
 	"github.com/dmitryikh/leaves":            {"pkg/model"},
 	"github.com/google/gopacket":             {"pkg/packet", "pkg/internal"},
 	"github.com/parquet-go/parquet-go":       {"pkg/export", "pkg/internal"},
