@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/ClickHouse/clickhouse-go/v2"
+	"trench/pkg/fault"
 )
 
 // RefusedError lists the rows that can not be stored; all others are in.
@@ -61,9 +61,14 @@ func deliver[R any](ctx context.Context, w *Writer, t table[R], rows []*R) (refu
 		}
 	}
 	refused = map[*R]error{}
-	err = halve(ctx, w, t, rows, err, refused)
+	if err := halve(ctx, w, t, rows, err, refused); err != nil {
+		return nil, err
+	}
+	if len(refused) == len(rows) && unknown(err) { // nothing says that it is the rows
+		return nil, err
+	}
 	w.metrics.refuse(t.name, len(refused))
-	return refused, err
+	return refused, nil
 }
 
 // halve finds the rows that make the server refuse rows, which it does because of why.
@@ -94,49 +99,18 @@ func sample[R any](ctx context.Context, w *Writer, t table[R], rows []*R) (err e
 			return err
 		}
 	}
+	if unknown(err) {
+		return err
+	}
 	return fmt.Errorf("%w: the server refuses %d of %d rows that were tried one by one: %w", ErrPermanent, samples, samples, err)
 }
 
-// refusals are the server's codes that say that a row is not to its liking.
-var refusals = map[int32]string{
-	6: "CANNOT_PARSE_TEXT", 25: "CANNOT_PARSE_ESCAPE_SEQUENCE", 26: "CANNOT_PARSE_QUOTED_STRING", 27: "CANNOT_PARSE_INPUT_ASSERTION_FAILED",
-	38: "CANNOT_PARSE_DATE", 41: "CANNOT_PARSE_DATETIME", 69: "ARGUMENT_OUT_OF_BOUND", 70: "CANNOT_CONVERT_TYPE", 72: "CANNOT_PARSE_NUMBER",
-	117: "INCORRECT_DATA", 128: "TOO_LARGE_ARRAY_SIZE", 131: "TOO_LARGE_STRING_SIZE", 321: "VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE",
-	349: "CANNOT_INSERT_NULL_IN_ORDINARY_COLUMN", 395: "FUNCTION_THROW_IF_VALUE_IS_NON_ZERO", 407: "DECIMAL_OVERFLOW",
-	469: "VIOLATED_CONSTRAINT", 691: "UNKNOWN_ELEMENT_OF_ENUM",
-}
+// refusal reports whether the server will never take these rows: it says so, or it
+// says what nobody knows. The rest of a batch shows whether it is the rows.
+func refusal(err error) bool { return fault.Of(err) == fault.Refused || unknown(err) }
 
-// passing are codes of faults that pass by themselves.
-var passing = map[int32]string{
-	3: "UNEXPECTED_END_OF_FILE", 23: "CANNOT_READ_FROM_ISTREAM", 24: "CANNOT_WRITE_TO_OSTREAM", 32: "ATTEMPT_TO_READ_AFTER_EOF", 33: "CANNOT_READ_ALL_DATA",
-	74: "CANNOT_READ_FROM_FILE_DESCRIPTOR", 75: "CANNOT_WRITE_TO_FILE_DESCRIPTOR", 76: "CANNOT_OPEN_FILE", 159: "TIMEOUT_EXCEEDED",
-	160: "TOO_SLOW", 173: "CANNOT_ALLOCATE_MEMORY", 201: "QUOTA_EXCEEDED", 202: "TOO_MANY_SIMULTANEOUS_QUERIES", 203: "NO_FREE_CONNECTION",
-	209: "SOCKET_TIMEOUT", 210: "NETWORK_ERROR", 225: "NO_ZOOKEEPER", 236: "ABORTED", 241: "MEMORY_LIMIT_EXCEEDED", 242: "TABLE_IS_READ_ONLY",
-	243: "NOT_ENOUGH_SPACE", 252: "TOO_MANY_PARTS", 285: "TOO_FEW_LIVE_REPLICAS", 319: "UNKNOWN_STATUS_OF_INSERT", 394: "QUERY_WAS_CANCELLED",
-	425: "SYSTEM_ERROR", 473: "DEADLOCK_AVOIDED", 999: "KEEPER_EXCEPTION", 1000: "POCO_EXCEPTION", 1001: "STD_EXCEPTION", 1002: "UNKNOWN_EXCEPTION",
-}
-
-func code(err error) (int32, bool) {
-	var e *clickhouse.Exception
-	if !errors.As(err, &e) || errors.Is(err, ErrPermanent) {
-		return 0, false
-	}
-	return e.Code, true
-}
-
-// refusal reports whether the server will never take these rows.
-func refusal(err error) bool {
-	c, ok := code(err)
-	if !ok {
-		return false
-	}
-	_, passes := passing[c]
-	return !passes
-}
-
-// unknown reports whether err is a refusal only because nothing is known of its code.
+// unknown reports whether nothing is known of the server's code.
 func unknown(err error) bool {
-	c, ok := code(err)
-	_, known := refusals[c]
-	return ok && !known && refusal(err)
+	code, ok := fault.CodeOf(err)
+	return ok && code.System == fault.ClickHouse && code.Name == ""
 }
