@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"fmt"
 	"math/bits"
 	"net/netip"
 )
@@ -128,6 +129,17 @@ func MakeID(sensor string, k *Key, firstNanos int64, ordinal uint32) ID {
 
 // String returns 32 lower-case hex digits.
 func (id ID) String() string { return hex.EncodeToString(id[:]) }
+
+// ParseID reads what String returns; capitals are fine, too.
+func ParseID(s string) (id ID, err error) {
+	if len(s) != hex.EncodedLen(len(id)) {
+		return id, fmt.Errorf("flow_id %q: has %d characters, want 32 hex digits", s, len(s))
+	}
+	if _, err := hex.Decode(id[:], []byte(s)); err != nil {
+		return ID{}, fmt.Errorf("flow_id %q: %w", s, err)
+	}
+	return id, nil
+}
 
 // MarshalText implements encoding.TextMarshaler.
 func (id ID) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, id[:]), nil }

@@ -151,12 +151,12 @@ func lines(r *record.Record) string {
 		score = strconv.FormatFloat(r.Score, 'f', 4, 64)
 	}
 	fmt.Fprintf(&b, "%-10s  %6s  %-19s  %-23s  %-23s  %-8s  %s\n", r.Verdict, score, time.Unix(0, r.TS).UTC().Format(time.DateTime),
-		endpoint(r.ClientIP, r.ClientPort), endpoint(r.ServerIP, r.ServerPort), protocol(r), printable(name(r)))
+		endpoint(r.ClientIP, r.ClientPort), endpoint(r.ServerIP, r.ServerPort), protocol(r), Printable(name(r)))
 	if r.VerdictNote != "" && r.Verdict != record.Unscored {
-		fmt.Fprintf(&b, "            %s\n", printable(r.VerdictNote))
+		fmt.Fprintf(&b, "            %s\n", Printable(r.VerdictNote))
 	}
 	for _, x := range r.Reasons[:min(len(r.Reasons), shownReasons)] {
-		fmt.Fprintf(&b, "            %+.2f  %s", x.Contribution, printable(x.Text))
+		fmt.Fprintf(&b, "            %+.2f  %s", x.Contribution, Printable(x.Text))
 		if x.Attack != "" {
 			fmt.Fprintf(&b, "  [%s]", x.Attack)
 		}
@@ -196,9 +196,9 @@ func name(r *record.Record) string {
 	return ""
 }
 
-// printable replaces what would move the cursor or change the terminal: names
+// Printable replaces what would move the cursor or change the terminal: names
 // come from the network.
-func printable(s string) string {
+func Printable(s string) string {
 	return strings.Map(func(c rune) rune {
 		if c < ' ' || c == 0x7f || c >= 0x80 && c < 0xa0 || c == utf8.RuneError {
 			return '·'

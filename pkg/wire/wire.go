@@ -26,6 +26,17 @@ const (
 	TopicDeadLetter = "trench.deadletter.v1"
 )
 
+// The consumer groups that read them.
+const (
+	GroupFeatures    = "trench-features"         // reads TopicFlows
+	GroupScoring     = "trench-scoring"          // reads TopicFeatures
+	GroupSink        = "trench-sink"             // reads TopicVerdicts
+	GroupDeadLetters = "trench-sink-deadletters" // reads TopicDeadLetter
+)
+
+// HeaderReplayed is the header that names the dead letter a record was made from.
+const HeaderReplayed = "trench-replayed"
+
 // HeaderMessage is the header that names a record's message.
 const HeaderMessage = "trench-message"
 

@@ -22,8 +22,8 @@ import (
 )
 
 const (
-	name, group = "features", "trench-features"
-	port        = 9101 // health and metrics
+	name = "features"
+	port = 9101 // health and metrics
 )
 
 func main() {
@@ -63,7 +63,7 @@ func (s *settings) run(ctx context.Context, env *service.Env) error {
 	runner := &stage.Runner[flow.Flow]{
 		Name: name, Config: s.Stage, Log: env.Log, Registry: env.Registry,
 		NewConsumer: func() bus.Consumer {
-			return kafka.NewConsumer(s.Kafka, wire.TopicFlows, group, env.Log, env.Metrics)
+			return kafka.NewConsumer(s.Kafka, wire.TopicFlows, wire.GroupFeatures, env.Log, env.Metrics)
 		},
 		Decode:      stage.DecodeFlow,
 		NewHandler:  func() stage.Handler[flow.Flow] { return s.handler(producer) },

@@ -22,8 +22,8 @@ import (
 )
 
 const (
-	name, group = "scoring", "trench-scoring"
-	port        = 9102 // health and metrics
+	name = "scoring"
+	port = 9102 // health and metrics
 )
 
 func main() {
@@ -85,7 +85,7 @@ func (s *settings) run(ctx context.Context, env *service.Env) error {
 	runner := &stage.Runner[record.Record]{
 		Name: name, Config: s.Stage, Log: env.Log, Registry: env.Registry,
 		NewConsumer: func() bus.Consumer {
-			return kafka.NewConsumer(s.Kafka, wire.TopicFeatures, group, env.Log, env.Metrics)
+			return kafka.NewConsumer(s.Kafka, wire.TopicFeatures, wire.GroupScoring, env.Log, env.Metrics)
 		},
 		Decode:      stage.DecodeFeatures,
 		NewHandler:  func() stage.Handler[record.Record] { return handler(source, schema, producer) },

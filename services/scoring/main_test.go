@@ -86,7 +86,7 @@ func TestNoRecordIsLostWhileModelAndListsAreExchanged(t *testing.T) {
 	broker := memory.NewBroker(3)
 	runner := &stage.Runner[record.Record]{
 		Name: name, Config: stage.DefaultConfig(), Log: log,
-		NewConsumer: func() bus.Consumer { return broker.NewConsumer(wire.TopicFeatures, group) },
+		NewConsumer: func() bus.Consumer { return broker.NewConsumer(wire.TopicFeatures, wire.GroupScoring) },
 		Decode:      stage.DecodeFeatures,
 		NewHandler:  func() stage.Handler[record.Record] { return handler(source, schema, broker.NewProducer()) },
 		DeadLetters: broker.NewProducer(),

@@ -30,7 +30,6 @@ import (
 const (
 	port        = 9103 // health and metrics
 	name        = "sink"
-	group       = "trench-sink"
 	lettersName = "sink-deadletters"
 	partsEvery  = 30 * time.Second
 )
@@ -93,7 +92,7 @@ func (s *settings) run(ctx context.Context, env *service.Env) error {
 	verdicts := &stage.Runner[record.Record]{
 		Name: name, Config: s.Stage, Log: env.Log, Registry: env.Registry,
 		NewConsumer: func() bus.Consumer {
-			return kafka.NewConsumer(s.Kafka, wire.TopicVerdicts, group, env.Log, env.Metrics)
+			return kafka.NewConsumer(s.Kafka, wire.TopicVerdicts, wire.GroupSink, env.Log, env.Metrics)
 		},
 		Decode: decodeVerdict, DeadLetters: producer,
 		NewHandler: func() stage.Handler[record.Record] { return &inserter[record.Record]{insert: w.Write} },
@@ -101,7 +100,7 @@ func (s *settings) run(ctx context.Context, env *service.Env) error {
 	letters := &stage.Runner[wire.DeadLetter]{
 		Name: lettersName, Config: s.Stage, Log: env.Log, Registry: env.Registry,
 		NewConsumer: func() bus.Consumer {
-			return kafka.NewConsumer(s.Kafka, wire.TopicDeadLetter, group+"-deadletters", env.Log, env.Metrics)
+			return kafka.NewConsumer(s.Kafka, wire.TopicDeadLetter, wire.GroupDeadLetters, env.Log, env.Metrics)
 		},
 		Decode: stage.DecodeDeadLetter, DeadLetters: producer,
 		NewHandler: func() stage.Handler[wire.DeadLetter] { return &inserter[wire.DeadLetter]{insert: w.WriteDeadLetters} },

@@ -79,7 +79,7 @@ func newRootCommand() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usage(fmt.Errorf("%w; see %s --help", err, cmd.CommandPath()))
 	})
-	root.AddCommand(newAnalyzeCommand(), newRunCommand(), newFeaturesCommand(), newModelCommand(), newMigrateCommand(), newTopicsCommand(), newVersionCommand())
+	root.AddCommand(newAnalyzeCommand(), newRunCommand(), newFeaturesCommand(), newModelCommand(), newMigrateCommand(), newTopicsCommand(), newDeadLetterCommand(), newTraceCommand(), newVersionCommand())
 	wrapArgs(root)
 	return root
 }
