@@ -130,6 +130,7 @@ var clickHouseCodes = []Code{
 	{ClickHouse, 376, "CANNOT_PARSE_UUID", Refused, ""},
 	{ClickHouse, 384, "PART_IS_TEMPORARILY_LOCKED", Transient, ""},
 	{ClickHouse, 394, "QUERY_WAS_CANCELLED", Transient, ""},
+	{ClickHouse, 395, "FUNCTION_THROW_IF_VALUE_IS_NON_ZERO", Refused, ""},
 	{ClickHouse, 396, "TOO_MANY_ROWS_OR_BYTES", Transient, ""},
 	{ClickHouse, 407, "DECIMAL_OVERFLOW", Refused, ""},
 	{ClickHouse, 415, "ALL_REPLICAS_LOST", Transient, ""},

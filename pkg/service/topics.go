@@ -72,7 +72,7 @@ func (p Program) compareTopics(ctx context.Context, log *slog.Logger) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookFor)
 	defer cancel()
-	states, err := kafka.EnsureTopics(ctx, p.Common.Kafka, topics)
+	states, err := kafka.Differences(ctx, p.Common.Kafka, topics)
 	if err != nil {
 		log.Warn("can not compare the topics with what they should be", "err", err)
 	}

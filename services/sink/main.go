@@ -54,7 +54,7 @@ func (s *settings) Validate() error {
 func run(ctx context.Context, args []string, stderr io.Writer) int {
 	s := &settings{Config: service.DefaultConfig(port), Stage: stage.DefaultConfig(), ClickHouse: store.DefaultConfig()}
 	// ClickHouse likes few and large inserts: every one makes parts that it has to merge.
-	s.Stage.BatchRecords, s.Stage.BatchBytes, s.Stage.BatchAge = 10_000, 64<<20, time.Second
+	s.Stage.BatchRecords, s.Stage.BatchBytes, s.Stage.BatchAge, s.Stage.InFlight = 10_000, 64<<20, time.Second, 2
 	return service.Main(ctx, service.Program{
 		Name: name, Config: s, Common: &s.Config,
 		Topics: []string{wire.TopicVerdicts, wire.TopicDeadLetter},
@@ -71,11 +71,7 @@ func (s *settings) needs() (map[string]obs.Check, error) {
 			return fmt.Errorf("%w: %w", service.ErrFatal, err)
 		}
 		defer w.Close()
-		err = w.Check(ctx)
-		if errors.Is(err, store.ErrPermanent) {
-			return fmt.Errorf("%w: %w", service.ErrFatal, err)
-		}
-		return err
+		return w.Check(ctx)
 	}}, nil
 }
 
@@ -105,8 +101,9 @@ func (s *settings) run(ctx context.Context, env *service.Env) error {
 		Decode: stage.DecodeDeadLetter, DeadLetters: producer,
 		NewHandler: func() stage.Handler[wire.DeadLetter] { return &inserter[wire.DeadLetter]{insert: w.WriteDeadLetters} },
 	}
-	letters.Config.Workers = 1
+	letters.Config.Workers, letters.Config.InFlight = 1, 1
 	env.SetReady(func(ctx context.Context) error { return errors.Join(verdicts.Ready(ctx), letters.Ready(ctx)) })
+	env.SetLive(func(ctx context.Context) error { return errors.Join(verdicts.Live(ctx), letters.Live(ctx)) })
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return verdicts.Run(ctx) })
 	g.Go(func() error { return letters.Run(ctx) })
@@ -153,15 +150,12 @@ func (i *inserter[T]) Handle(ctx context.Context, batch stage.Batch[T]) ([]stage
 	}
 	err := i.insert(ctx, i.rows)
 	var refused *store.RefusedError
-	switch {
-	case errors.As(err, &refused):
+	if errors.As(err, &refused) {
 		rejects := make([]stage.Reject, len(refused.Rows))
 		for n, r := range refused.Rows {
 			rejects[n] = stage.Reject{Index: r.Index, Err: r.Err}
 		}
 		return rejects, nil
-	case errors.Is(err, store.ErrPermanent):
-		return nil, fmt.Errorf("%w: %w", stage.ErrPermanent, err)
 	}
 	return nil, err
 }

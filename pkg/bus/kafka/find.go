@@ -2,8 +2,10 @@ package kafka
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
+	"log/slog"
 	"time"
 
 	kafkago "github.com/segmentio/kafka-go"
@@ -21,58 +23,66 @@ type Sighting struct {
 // and whether group has read them. It reads the key's partition from there to its
 // end; the topic must have had its number of partitions since then.
 func Find(ctx context.Context, cfg Config, topic, group string, key []byte, since time.Time) ([]Sighting, error) {
-	transport := &kafkago.Transport{ClientID: cfg.ClientID, DialTimeout: 5 * time.Second}
-	defer transport.CloseIdleConnections()
-	client := &kafkago.Client{Addr: kafkago.TCP(cfg.Brokers...), Transport: transport, Timeout: 15 * time.Second}
-	fail := func(err error) ([]Sighting, error) {
+	client := newClient(cfg, cfg.RequestTimeout)
+	defer client.close()
+	found, err := find(ctx, cfg, client, topic, group, key, since)
+	if err != nil {
 		return nil, fmt.Errorf("kafka at %v: topic %s: %w", cfg.Brokers, topic, lasting(err))
 	}
-	partition, err := partitionOf(ctx, client, topic, key)
+	return found, nil
+}
+
+func find(ctx context.Context, cfg Config, client *client, topic, group string, key []byte, since time.Time) ([]Sighting, error) {
+	id, err := partitionOf(ctx, client, topic, key)
 	if err != nil {
-		return fail(err)
+		return nil, err
 	}
-	first, last, err := span(ctx, client, topic, partition, since)
+	bounds, err := client.bounds(ctx, topic, id)
 	if err != nil {
-		return fail(err)
+		return nil, err
 	}
-	committed, err := committed(ctx, client, topic, group, partition)
+	end := bounds[id].end
+	next, err := offsetAt(ctx, client, topic, id, since, end)
 	if err != nil {
-		return fail(err)
+		return nil, err
 	}
-	if first >= last {
+	next = max(next, bounds[id].first)
+	committed, err := committed(ctx, client, topic, group, id)
+	if err != nil {
+		return nil, err
+	}
+	if next >= end {
 		return nil, nil
 	}
-	r := kafkago.NewReader(kafkago.ReaderConfig{
-		Brokers: cfg.Brokers, Topic: topic, Partition: partition, MinBytes: 1, MaxBytes: 16 << 20, MaxWait: 250 * time.Millisecond, ReadLagInterval: -1,
-		Dialer: &kafkago.Dialer{ClientID: cfg.ClientID, Timeout: 5 * time.Second, DualStack: true},
-	})
-	defer r.Close()
-	if err := r.SetOffset(first); err != nil {
-		return fail(err)
+	ctx, cancel := context.WithCancel(ctx)
+	queue := make(chan []bus.Record, 1)
+	m := newMetrics(nil)
+	p := &partition{
+		client: client, topic: topic, id: id, limit: cfg.FetchBytes, queue: queue, lag: m.follow(topic, group, id), metrics: m, log: slog.New(slog.DiscardHandler),
 	}
+	done := make(chan error, 1)
+	go func() { done <- p.run(ctx, next) }() // ends with ctx
+	defer func() { cancel(); <-done }()
 	var out []Sighting
-	for {
-		m, err := r.FetchMessage(ctx)
-		if err != nil {
-			return fail(err)
-		}
-		if bytes.Equal(m.Key, key) {
-			s := Sighting{Done: m.Offset < committed, Record: bus.Record{
-				Topic: topic, Partition: partition, Offset: m.Offset, Time: m.Time, Key: m.Key, Value: m.Value,
-			}}
-			for _, h := range m.Headers {
-				s.Headers = append(s.Headers, bus.Header{Key: h.Key, Value: h.Value})
+	for next < end {
+		select {
+		case records := <-queue:
+			for _, r := range records {
+				if bytes.Equal(r.Key, key) && r.Offset < end {
+					out = append(out, Sighting{r, r.Offset < committed})
+				}
 			}
-			out = append(out, s)
-		}
-		if m.Offset >= last-1 {
-			return out, nil
+			next = records[len(records)-1].Offset + 1
+		case err := <-done:
+			done <- nil
+			return out, cmp.Or(err, ctx.Err())
 		}
 	}
+	return out, nil
 }
 
 // partitionOf returns where the producer puts a key.
-func partitionOf(ctx context.Context, client *kafkago.Client, topic string, key []byte) (int, error) {
+func partitionOf(ctx context.Context, client *client, topic string, key []byte) (int, error) {
 	meta, err := client.Metadata(ctx, &kafkago.MetadataRequest{Topics: []string{topic}})
 	if err != nil {
 		return 0, err
@@ -95,41 +105,32 @@ func partitionOf(ctx context.Context, client *kafkago.Client, topic string, key 
 	return 0, kafkago.UnknownTopicOrPartition
 }
 
-// span returns the offset of the first record written since, and the one after the
-// last.
-func span(ctx context.Context, client *kafkago.Client, topic string, partition int, since time.Time) (first, last int64, err error) {
-	first, last, err = bounds(ctx, client, topic, partition)
-	if err != nil {
-		return 0, 0, err
-	}
+// offsetAt returns the offset of the first record written since, end if none is.
+func offsetAt(ctx context.Context, client *client, topic string, partition int, since time.Time, end int64) (int64, error) {
 	resp, err := client.ListOffsets(ctx, &kafkago.ListOffsetsRequest{Topics: map[string][]kafkago.OffsetRequest{
 		topic: {kafkago.TimeOffsetOf(partition, since)},
 	}})
 	if err != nil {
-		return 0, 0, err
+		return 0, err
 	}
 	for _, o := range resp.Topics[topic] {
 		if o.Partition != partition {
 			continue
 		}
 		if o.Error != nil {
-			return 0, 0, o.Error
-		}
-		if len(o.Offsets) == 0 { // nothing is as new
-			return last, last, nil
+			return 0, o.Error
 		}
 		for at := range o.Offsets {
-			if at < 0 {
-				return last, last, nil
+			if at >= 0 {
+				return at, nil
 			}
-			first = max(first, at)
 		}
 	}
-	return first, last, nil
+	return end, nil
 }
 
 // committed returns the offset that the group reads next, −1 if it has read nothing.
-func committed(ctx context.Context, client *kafkago.Client, topic, group string, partition int) (int64, error) {
+func committed(ctx context.Context, client *client, topic, group string, partition int) (int64, error) {
 	resp, err := client.OffsetFetch(ctx, &kafkago.OffsetFetchRequest{GroupID: group, Topics: map[string][]int{topic: {partition}}})
 	if err != nil {
 		return 0, err
