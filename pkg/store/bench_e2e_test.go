@@ -27,20 +27,24 @@ func BenchmarkWrite(b *testing.B) {
 		b.Skip("TRENCH_BENCH_CAPTURE names no capture")
 	}
 	const wanted, batch = 40_000, 10_000
-	rows := analyzed(b, path, wanted)
-	vectors := 0
-	for _, r := range rows {
+	all := analyzed(b, path, wanted)
+	var tls []*record.Record
+	for _, r := range all {
 		if len(r.Vector) > 0 {
-			vectors++
+			tls = append(tls, r)
 		}
 	}
 	native, http := local.ClickHouse(b)
 	s := server{native, http}
 	for _, protocol := range []string{store.Native, store.HTTP} {
-		for _, compression := range []string{"none", "lz4", "zstd"} {
-			b.Run(protocol+"/"+compression, func(b *testing.B) {
+		for _, c := range []struct {
+			compression, rows string
+			of                []*record.Record
+		}{{"none", "all", all}, {"lz4", "all", all}, {"zstd", "all", all}, {"lz4", "with vectors", tls}} {
+			b.Run(protocol+"/"+c.compression+"/"+c.rows, func(b *testing.B) {
+				rows := c.of
 				cfg := s.config(b, protocol)
-				cfg.Compression = compression
+				cfg.Compression = c.compression
 				if _, err := store.Migrate(b.Context(), cfg, migrations(b)); err != nil {
 					b.Fatal(err)
 				}
@@ -61,7 +65,6 @@ func BenchmarkWrite(b *testing.B) {
 					n += len(part)
 				}
 				b.ReportMetric(float64(spent.Microseconds())/float64(n), "cpu-µs/row")
-				b.ReportMetric(float64(vectors)/float64(len(rows)), "vectors/row")
 				b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "rows/s")
 			})
 		}

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"trench/pkg/internal/local"
 	"trench/pkg/record"
 	"trench/pkg/store"
@@ -222,5 +224,27 @@ func TestARowSaysWhereItHasBeen(t *testing.T) {
 		if fmt.Sprint(got) != "[map[hops:[]] map[hops:[[capture 1764003680123456 -1 -1] [features 1764003680128666 3 18822]]]]" {
 			t.Errorf("%s: %v", protocol, got)
 		}
+	}
+}
+
+func TestSeveralInsertsAtOnce(t *testing.T) {
+	native, http := local.ClickHouse(t)
+	s := server{native, http}
+	for _, protocol := range []string{store.Native, store.HTTP} {
+		cfg, w := s.migrated(t, protocol)
+		var all []*record.Record
+		var g errgroup.Group
+		for k := range 12 {
+			var rows []*record.Record
+			for i := range 50 {
+				rows = append(rows, full(k*50+i))
+			}
+			all = append(all, rows...)
+			g.Go(func() error { return w.Write(t.Context(), rows) })
+		}
+		if err := g.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		s.same(t, cfg, all)
 	}
 }
