@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"sync/atomic"
 	"time"
 
@@ -70,6 +71,9 @@ type Program struct {
 	Common *Config                       // the part of it that every service has
 	// Topics must exist before Run is called.
 	Topics []string
+	// Early, if given, reports that Run has work to do before Kafka is there and
+	// awaits it itself, with Env.AwaitKafka. The configuration is loaded by then.
+	Early func() bool
 	// Needs are further things to wait for; an error that wraps ErrFatal ends the
 	// service, any other is logged and tried again.
 	Needs func() (map[string]obs.Check, error)
@@ -86,7 +90,9 @@ type Env struct {
 	Log      *slog.Logger
 	Registry *prometheus.Registry
 	Metrics  *kafka.Metrics
-	ready    atomic.Pointer[obs.Check]
+	// AwaitKafka returns when Kafka answers and has the topics, or ctx ends.
+	AwaitKafka func(ctx context.Context) error
+	ready         atomic.Pointer[obs.Check]
 }
 
 // SetReady says what being ready means from now on.
@@ -133,6 +139,9 @@ func Main(ctx context.Context, p Program, args []string, stderr io.Writer) int {
 func (p Program) run(ctx context.Context, log *slog.Logger) error {
 	env := &Env{Log: log, Registry: obs.NewRegistry()}
 	env.Metrics = kafka.NewMetrics(env.Registry)
+	env.AwaitKafka = func(ctx context.Context) error {
+		return await(ctx, env.Log, p.kafka(), func(string, error) {})
+	}
 	env.SetReady(func(context.Context) error { return errors.New("starting") })
 	server := &obs.Server{Config: p.Common.HTTP, Registry: env.Registry, Log: log, Ready: []obs.Check{
 		func(ctx context.Context) error { return (*env.ready.Load())(ctx) },
@@ -170,7 +179,21 @@ func (p Program) await(ctx context.Context, env *Env) error {
 			return err
 		}
 	}
-	needs["kafka"] = func(ctx context.Context) error { return kafka.Ping(ctx, p.Common.Kafka, p.Topics...) }
+	if p.Early == nil || !p.Early() {
+		maps.Copy(needs, p.kafka())
+	}
+	return await(ctx, env.Log, needs, func(name string, err error) {
+		env.SetReady(func(context.Context) error { return fmt.Errorf("waiting for %s: %w", name, err) })
+	})
+}
+
+// kafka is the need of Kafka and the topics.
+func (p Program) kafka() map[string]obs.Check {
+	return map[string]obs.Check{"kafka": func(ctx context.Context) error { return kafka.Ping(ctx, p.Common.Kafka, p.Topics...) }}
+}
+
+// await waits until every check passes, or ctx ends, and tells what it waits for.
+func await(ctx context.Context, log *slog.Logger, needs map[string]obs.Check, tell func(name string, err error)) error {
 	const every, speak = 500 * time.Millisecond, 20 // a line every 10 s
 	for name, check := range needs {
 		for try := 0; ; try++ {
@@ -184,9 +207,9 @@ func (p Program) await(ctx context.Context, env *Env) error {
 			if errors.Is(err, ErrFatal) {
 				return err
 			}
-			env.SetReady(func(context.Context) error { return fmt.Errorf("waiting for %s: %w", name, err) })
+			tell(name, err)
 			if try%speak == 0 {
-				env.Log.Warn("waiting", "for", name, "err", err)
+				log.Warn("waiting", "for", name, "err", err)
 			}
 			select {
 			case <-time.After(every):
