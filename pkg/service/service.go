@@ -92,7 +92,7 @@ type Env struct {
 	Metrics  *kafka.Metrics
 	// AwaitKafka returns when Kafka answers and has the topics, or ctx ends.
 	AwaitKafka func(ctx context.Context) error
-	ready         atomic.Pointer[obs.Check]
+	ready      atomic.Pointer[obs.Check]
 }
 
 // SetReady says what being ready means from now on.
