@@ -4,190 +4,414 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
+	"log/slog"
+	"syscall"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promauto"
-	"golang.org/x/sync/errgroup"
-
-	"trench/pkg/app"
 	"trench/pkg/bus"
-	"trench/pkg/bus/kafka"
-	"trench/pkg/flow"
-	"trench/pkg/service"
-	"trench/pkg/stage"
+	"trench/pkg/spool"
 	"trench/pkg/wire"
 )
 
-// A batch of flows is sent when it has so many records or bytes.
+// So much is on its way to Kafka at once.
 const (
-	batchRecords = 500
-	batchBytes   = 4 << 20
+	flightRecords = 2000
+	flightBytes   = 4 << 20
 )
 
-// grace is how long what was read may take to be sent once capture has to stop.
-const grace = 10 * time.Second
+// spoolAfter is how long a write may take before what is in memory goes to the
+// spool though the queue has room: it would be lost with the process.
+const spoolAfter = 5 * time.Second
 
-func (s *settings) run(ctx context.Context, env *service.Env) error {
-	producer := kafka.NewProducer(s.Kafka, env.Log, env.Metrics)
-	defer producer.Close()
-	m := newMetrics(env.Registry)
-	c := &app.Capture{Config: s.Capture, Workers: s.Workers}
-	c.Config.Sensor, c.Config.Reports = s.Sensor, true
-	env.Registry.MustRegister(c.Collector())
-	senders := make([]*sender, s.Input.Workers(s.Workers))
-	var queued errgroup.Group
-	// Sending outlives capture: what was captured is sent if that is quick.
-	sending, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
-	capturing, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	for i := range senders {
-		senders[i] = &sender{producer: producer, metrics: m}
-		if s.Input.Live() {
-			senders[i].queue = make(chan []bus.Record, s.Queue)
-			queued.Go(func() error { // ends when the queue is closed
-				err := senders[i].drain(sending)
-				stop(err)
-				return err
-			})
-		}
-	}
-	c.Emit = func(worker int, f *flow.Flow) error { return senders[worker].add(ctx, f) }
-	c.Flush = func(worker int) error { return senders[worker].flush(ctx) }
-	env.SetReady(func(context.Context) error { return nil })
-
-	sum, err := c.RunOrigin(capturing, s.Input, env.Log)
-	stopped := ctx.Err() != nil
-	time.AfterFunc(grace, cancel)
-	for _, one := range senders {
-		if one.queue == nil {
-			continue
-		}
-		one.flushLast()
-		close(one.queue)
-	}
-	err = errors.Join(err, queued.Wait())
-	if stopped && !s.Input.Live() {
-		// A file that was not read to its end is read again, and its flows keep
-		// their ids, so what is unsent is not lost; but send it if that is quick.
-		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
-		defer cancel()
-		for _, one := range senders {
-			if err := one.flush(late); err != nil {
-				env.Log.Warn("flows left unsent, their files are read again", "err", err)
-				break
-			}
-		}
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	env.Log.Info("everything is read and sent", "packets", sum.Packets, "lost", sum.Lost, "flows", m.total(), "files", sum.Files, "faults", len(sum.Faults))
-	if s.Input.Stay && !stopped {
-		<-ctx.Done()
-		return nil
-	}
-	if len(sum.Faults) > 0 {
-		return fmt.Errorf("%w: %d paths could not be read to their end, the first: %s: %w", service.ErrInput, len(sum.Faults), sum.Faults[0].Path, sum.Faults[0].Err)
-	}
-	return nil
-}
-
-// sender collects the flows of one worker and sends them in batches. While a batch
-// is on its way the worker waits: so a slow bus slows the reading down. A live
-// interface can't be slowed down: there a queue lies between, and what does not fit
-// into it is dropped and counted.
-type sender struct {
+// outbox lies between capture and Kafka. Everything leaves it in the order in
+// which it came:
+//
+//	put ─► queue ─► Kafka                     as long as Kafka keeps up
+//	put ─► queue ─► spool ─► Kafka            from when the queue is nearly full, or a write
+//	                                          takes long, until the spool is empty
+//
+// What was on its way then goes to the spool first, so that memory holds nothing but
+// the queue.
+type outbox struct {
 	producer bus.Producer
+	await    func(context.Context) error // until Kafka is there
+	log      *slog.Logger
 	metrics  *metrics
-	batch    []bus.Record
-	bytes    int
-	queue    chan []bus.Record // nil: the worker sends itself
+	spool    *spool.Spool  // nil: none
+	sync     time.Duration // how often the spool is forced to the disk
+	spools   bool          // what finds no room in the queue goes to the spool
+	waits    bool          // the source can wait
+
+	queue   chan item
+	pressed chan struct{} // the queue is nearly full; used with spools only
+	ended   chan struct{} // closed when run has returned
+
+	reached bool   // Kafka was there once
+	held    flight // what the spool had no room for, of a source that can wait
 }
 
-func (s *sender) add(ctx context.Context, f *flow.Flow) error {
-	r, err := stage.EncodeFlow(f, name)
-	if err != nil {
-		r = bury(f.ID[:], nil, err)
-		s.metrics.dead.Inc()
-	}
-	s.batch, s.bytes = append(s.batch, r), s.bytes+r.Size()
-	if len(s.batch) < batchRecords && s.bytes < batchBytes {
-		return nil
-	}
-	return s.flush(ctx)
+// item is a batch of records, and who waits for it to be safe.
+type item struct {
+	records []bus.Record
+	safe    chan<- error // nil: nobody; else it has room for the answer
 }
 
-// flush sends what was collected, or leaves it to the queue.
-func (s *sender) flush(ctx context.Context) error {
-	if len(s.batch) == 0 {
-		return nil
+// flight is what is sent or spooled at once.
+type flight struct {
+	records []bus.Record
+	safe    []chan<- error
+}
+
+func (f *flight) add(it item) {
+	if f.records == nil {
+		f.records = it.records
+	} else {
+		f.records = append(f.records, it.records...)
 	}
-	if s.queue == nil {
-		if err := s.send(ctx, s.batch); err != nil {
-			return err
+	if it.safe != nil {
+		f.safe = append(f.safe, it.safe)
+	}
+}
+
+func (f *flight) settle(err error) {
+	for _, c := range f.safe {
+		c <- err
+	}
+	f.safe = nil
+}
+
+func (f *flight) empty() bool { return len(f.records) == 0 && len(f.safe) == 0 }
+
+// errEnded says that nobody sends any more; run's error says why.
+var errEnded = errors.New("flows are not sent any more")
+
+// put leaves an item to the outbox. A source that can not wait learns that there is
+// no room, until stop ends: then it waits too.
+func (o *outbox) put(stop context.Context, it item) (ok bool, err error) {
+	if o.waits || stop.Err() != nil {
+		select {
+		case o.queue <- it:
+		case <-o.ended:
+			return false, errEnded
 		}
 	} else {
 		select {
-		case s.queue <- s.batch:
+		case o.queue <- it:
 		default:
-			if len(s.batch) < batchRecords && s.bytes < batchBytes {
-				return nil // there is room to wait
-			}
-			s.metrics.dropped.Add(float64(len(s.batch)))
+			return false, nil
 		}
 	}
-	// Who got the batch may keep it, so the next one gets new memory.
-	s.batch, s.bytes = make([]bus.Record, 0, batchRecords), 0
-	return nil
+	if o.spools && o.pressing() {
+		select {
+		case o.pressed <- struct{}{}:
+		default:
+		}
+	}
+	return true, nil
 }
 
-// flushLast leaves what was collected to the queue, and waits for room.
-func (s *sender) flushLast() {
-	if len(s.batch) > 0 {
-		s.queue <- s.batch
-		s.batch = nil
+// pressing reports whether the queue is nearly full.
+func (o *outbox) pressing() bool { return len(o.queue) >= max(1, cap(o.queue)*3/4) }
+
+// settled waits until everything put before is on Kafka or, forced to the disk, in
+// the spool.
+func (o *outbox) settled(stop context.Context, records []bus.Record) error {
+	safe := make(chan error, 1)
+	if _, err := o.put(stop, item{records, safe}); err != nil {
+		return err
+	}
+	select {
+	case err := <-safe:
+		return err
+	case <-o.ended:
+	}
+	select {
+	case err := <-safe:
+		return err
+	default:
+		return errEnded
 	}
 }
 
-// drain sends what is queued until the queue is closed.
-func (s *sender) drain(ctx context.Context) error {
-	for batch := range s.queue {
-		if err := s.send(ctx, batch); err != nil {
-			for range s.queue { // nobody may wait for room
+// run sends what is put until the queue is closed and everything is sent or, once
+// stop has ended, in the spool. After hard it tries to send nothing more.
+func (o *outbox) run(stop, hard context.Context) error {
+	defer close(o.ended)
+	for {
+		if o.spool != nil && !o.spool.Empty() {
+			if over := o.throughSpool(stop); over {
+				return o.held.leave(nil)
 			}
+			continue
+		}
+		f, ok := o.take()
+		if !ok {
+			return nil
+		}
+		if err := o.direct(hard, f); err != nil {
 			return err
 		}
 	}
+}
+
+// leave says what is not sent.
+func (f *flight) leave(err error) error {
+	if f.empty() {
+		return nil
+	}
+	err = errors.Join(errEnded, err)
+	f.settle(err)
+	return fmt.Errorf("%d flows are left unsent: %w", len(f.records), err)
+}
+
+// take waits for the next flight; false: there will be none.
+func (o *outbox) take() (f flight, ok bool) {
+	if !o.held.empty() {
+		f, o.held = o.held, f
+		return f, true
+	}
+	it, ok := <-o.queue
+	if !ok {
+		return f, false
+	}
+	f.add(it)
+	for size := sizeOf(it.records); len(f.records) < flightRecords && size < flightBytes; size += sizeOf(it.records) {
+		select {
+		case it, ok = <-o.queue:
+			if !ok {
+				return f, true
+			}
+			f.add(it)
+		default:
+			return f, true
+		}
+	}
+	return f, true
+}
+
+func sizeOf(records []bus.Record) (n int) {
+	for i := range records {
+		n += records[i].Size()
+	}
+	return n
+}
+
+// direct sends a flight, or spools it when the queue fills up meanwhile.
+func (o *outbox) direct(hard context.Context, f flight) error {
+	ctx, cancel := context.WithCancel(hard)
+	defer cancel()
+	done := make(chan error, 1)
+	left := f.records
+	go func() { // ends with ctx at the latest
+		var err error
+		left, err = o.send(ctx, f.records)
+		done <- err
+	}()
+	long := time.NewTimer(spoolAfter)
+	defer long.Stop()
+	var err error
+	for sending := true; sending; {
+		select {
+		case err = <-done:
+			sending = false
+		case <-o.pressed:
+			if o.pressing() {
+				cancel()
+			}
+		case <-long.C:
+			if o.spools {
+				cancel()
+			}
+		}
+	}
+	f.records = left
+	switch {
+	case err == nil:
+		f.settle(nil)
+		return nil
+	case !o.spools:
+		if !o.waits {
+			o.metrics.drop(dropStopped, len(left))
+		}
+		return f.leave(err)
+	}
+	o.log.Warn("kafka does not keep up, flows go to the spool", "records", len(left), "err", err)
+	o.store(f)
 	return nil
 }
 
-// send writes a batch; what the bus refuses becomes dead letters.
-func (s *sender) send(ctx context.Context, batch []bus.Record) error {
-	for len(batch) > 0 {
-		err := s.producer.Write(ctx, batch)
-		var refused *bus.RefusedError
-		if err != nil && !errors.As(err, &refused) {
-			return fmt.Errorf("send %d flows: %w", len(batch), err)
+// throughSpool puts everything behind what is in the spool while that is sent. It
+// returns when the spool is empty, and when all is over: the queue is closed and
+// its contents are sent or, after stop, in the spool.
+func (o *outbox) throughSpool(stop context.Context) (over bool) {
+	ctx, cancel := context.WithCancel(stop)
+	replayed := make(chan struct{}, 1)
+	replay := func() { // ends when the spool is empty, or with ctx
+		o.replay(ctx)
+		replayed <- struct{}{}
+	}
+	running := true
+	go replay()
+	defer func() {
+		cancel()
+		if running {
+			<-replayed
 		}
-		var letters []bus.Record
-		if refused != nil {
-			for _, x := range refused.Refused {
-				r := batch[x.Index]
-				if r.Topic != wire.TopicFlows {
-					return fmt.Errorf("send a dead letter: %w", x.Err)
-				}
-				letters = append(letters, bury(r.Key, r.Value, x.Err))
-				s.metrics.dead.Inc()
+		if err := o.spool.Sync(); err != nil {
+			o.log.Error("spool not forced to the disk", "err", err)
+		}
+	}()
+	tick := time.NewTicker(max(o.sync, 10*time.Millisecond))
+	defer tick.Stop()
+	stopped, closed := stop.Done(), false
+	for {
+		in := o.queue
+		if closed || !o.spools || !o.held.empty() {
+			in = nil
+		}
+		if stop.Err() != nil && in == nil {
+			return true
+		}
+		select {
+		case it, ok := <-in:
+			if !ok {
+				closed = true
+				continue
+			}
+			var f flight
+			f.add(it)
+			o.store(f)
+		case <-tick.C:
+			if err := o.spool.Sync(); err != nil {
+				o.log.Error("spool not forced to the disk", "err", err)
+			}
+			if f := o.held; !f.empty() {
+				o.held = flight{}
+				o.store(f)
+			}
+		case <-stopped:
+			stopped = nil
+		case <-replayed:
+			running = false
+			switch {
+			case o.spool.Empty():
+				o.log.Info("the spool is empty, flows go to kafka again")
+				return closed && o.held.empty()
+			case stop.Err() == nil:
+				running = true
+				go replay()
 			}
 		}
-		s.metrics.send(len(batch))
-		batch = letters
 	}
-	return nil
+}
+
+// store puts a flight into the spool. What finds no room is held, if the source can
+// wait, else dropped and counted.
+func (o *outbox) store(f flight) {
+	n, err := o.spool.Append(f.records)
+	o.metrics.spooled.Add(float64(n))
+	o.metrics.look(o.spool)
+	f.records = f.records[n:]
+	switch {
+	case err == nil:
+		if len(f.safe) > 0 {
+			err = o.spool.Sync()
+		}
+		f.settle(err)
+		return
+	case errors.Is(err, spool.ErrFull) && o.waits:
+		o.held = f
+		return
+	}
+	reason := dropSpoolError
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		reason = dropDiskFull
+	} else if errors.Is(err, spool.ErrFull) {
+		reason = dropSpoolFull
+	}
+	o.metrics.drop(reason, len(f.records))
+	o.log.Error("flows dropped", "records", len(f.records), "err", err)
+	f.settle(err)
+}
+
+// replay sends what is in the spool, until it is empty or ctx ends.
+func (o *outbox) replay(ctx context.Context) {
+	const first, most = 100 * time.Millisecond, 5 * time.Second
+	pause := first
+	for ctx.Err() == nil {
+		records, err := o.spool.Next(nil, flightRecords, flightBytes/2)
+		if err == nil && len(records) == 0 {
+			return
+		}
+		for err == nil {
+			if records, err = o.send(ctx, records); err == nil {
+				if err := o.spool.Ack(); err != nil { // at worst, some are sent again
+					o.log.Error("acknowledged flows not noted", "err", err)
+				}
+				pause = first
+				break
+			}
+			if ctx.Err() != nil {
+				o.spool.Release()
+				return
+			}
+			o.log.Error("flows of the spool are not sent, trying again", "records", len(records), "err", err)
+			sleep(ctx, pause)
+			pause, err = min(2*pause, most), nil
+		}
+		if err != nil {
+			o.log.Error("spool not read, trying again", "err", err)
+			sleep(ctx, pause)
+			pause = min(2*pause, most)
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// send writes records and returns those that are not written if it fails. What the
+// bus refuses becomes dead letters; if it refuses those too, they are dropped and counted.
+func (o *outbox) send(ctx context.Context, records []bus.Record) (left []bus.Record, err error) {
+	o.metrics.begin()
+	defer o.metrics.end()
+	if !o.reached {
+		if err := errors.Join(o.await(ctx), ctx.Err()); err != nil {
+			return records, err
+		}
+		o.reached = true
+	}
+	for len(records) > 0 {
+		err := o.producer.Write(ctx, records)
+		var refused *bus.RefusedError
+		if err != nil && !errors.As(err, &refused) {
+			return records, fmt.Errorf("send %d flows: %w", len(records), err)
+		}
+		sent := len(records)
+		var letters []bus.Record
+		if refused != nil {
+			sent -= len(refused.Refused)
+			for _, x := range refused.Refused {
+				r := &records[x.Index]
+				if r.Topic == wire.TopicFlows {
+					o.metrics.dead.Inc()
+					letters = append(letters, bury(r.Key, r.Value, x.Err))
+					continue
+				}
+				o.metrics.drop(dropRefused, 1)
+				o.log.Error("dead letter refused", "bytes", len(r.Value), "err", x.Err)
+			}
+		}
+		o.metrics.send(sent)
+		records = letters
+	}
+	return nil, nil
 }
 
 // bury makes the dead letter of a flow that does not fit on the bus.
@@ -204,20 +428,3 @@ func bury(key, value []byte, why error) bus.Record {
 		Headers: []bus.Header{{Key: wire.HeaderMessage, Value: []byte(wire.MessageDeadLetter)}},
 	}
 }
-
-type metrics struct {
-	sent, dead, dropped prometheus.Counter
-	flows               atomic.Uint64
-}
-
-func newMetrics(reg prometheus.Registerer) *metrics {
-	f := promauto.With(reg)
-	return &metrics{
-		sent:    f.NewCounter(prometheus.CounterOpts{Name: "trench_capture_flows_sent_total", Help: "Flow records that Kafka acknowledged."}),
-		dead:    f.NewCounter(prometheus.CounterOpts{Name: "trench_capture_dead_letters_total", Help: "Flows that did not fit on the bus."}),
-		dropped: f.NewCounter(prometheus.CounterOpts{Name: "trench_capture_flows_dropped_total", Help: "Flow records of a live interface that found the queue to Kafka full."}),
-	}
-}
-
-func (m *metrics) send(n int)    { m.sent.Add(float64(n)); m.flows.Add(uint64(n)) }
-func (m *metrics) total() uint64 { return m.flows.Load() }
