@@ -154,7 +154,7 @@ func (s *Spool) missing(seg *segment, until uint64) {
 func (s *Spool) Ack() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.acked = s.read
+	s.acked, s.orphans = s.read, 0
 	s.collect()
 	if err := s.writeCursor(); err != nil {
 		return fmt.Errorf("spool %s: %w", s.cfg.Dir, err)
@@ -167,9 +167,8 @@ func (s *Spool) Ack() error {
 func (s *Spool) Release() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if gone := min(s.floor, s.heldEnd); gone > s.acked {
-		s.stats.Full += gone - s.acked
-	}
+	s.stats.Full += s.orphans
+	s.orphans = 0
 	s.acked = max(s.acked, s.floor)
 	s.read, s.heldEnd = s.acked, s.acked
 	s.reader.close()

@@ -98,13 +98,15 @@ type Spool struct {
 	mu       sync.Mutex
 	segments []*segment // in order; the last one is active if active is set
 	active   file
-	dirty    bool // active was written since it was forced to the disk
+	dirty    bool  // active was written since it was forced to the disk
+	unsafe   error // why an earlier segment could not be
 	buf      []byte
 	next     uint64 // number of the record to be appended next
 	acked    uint64 // all before it are acknowledged, or given up
 	read     uint64 // number of the record to be read next
 	heldEnd  uint64 // number after the last record that is out and not acknowledged
 	floor    uint64 // number after the last record dropped
+	orphans  uint64 // records that are out and whose segment was dropped
 	reader   reader
 	stats    Stats
 }
@@ -153,7 +155,6 @@ func (s *Spool) open() (err error) {
 		if !ok || !e.Type().IsRegular() {
 			continue
 		}
-		s.next = max(s.next, first+1)
 		seg, err := s.adopt(filepath.Join(s.cfg.Dir, e.Name()), first)
 		if err != nil {
 			return err
@@ -195,7 +196,7 @@ func (s *Spool) adopt(path string, first uint64) (*segment, error) {
 	case ok && ver != version:
 		return nil, fmt.Errorf("%s has version %d of the format, this program reads version %d", path, ver, version)
 	case ok && number != first:
-		s.log.Warn("not a segment of this spool, left alone", "file", path, "number", number)
+		s.leave(path, first)
 		return nil, nil
 	case !ok && info.Size() <= headerBytes: // its making was interrupted
 		return nil, os.Remove(path)
@@ -205,7 +206,7 @@ func (s *Spool) adopt(path string, first uint64) (*segment, error) {
 			return nil, err
 		}
 		if !in.plausible(first) {
-			s.log.Warn("not a segment of this spool, left alone", "file", path)
+			s.leave(path, first)
 			return nil, nil
 		}
 		s.log.Warn("segment damaged", "file", path, "offset", 0)
@@ -213,6 +214,12 @@ func (s *Spool) adopt(path string, first uint64) (*segment, error) {
 	// Only the age of what is found depends on the clock, and only for the metrics.
 	age := max(0, time.Since(info.ModTime()))
 	return &segment{path: path, first: first, size: info.Size(), born: time.Now().Add(-age)}, nil
+}
+
+// leave says that a file only looks like a segment, and keeps its name for it.
+func (s *Spool) leave(path string, first uint64) {
+	s.log.Warn("not a segment of this spool, left alone", "file", path)
+	s.next = max(s.next, first+1)
 }
 
 // plausible reports whether a segment may begin with that number and hold those records.
@@ -245,7 +252,7 @@ func (s *Spool) measure() error {
 		case in.records == 0:
 			seg.end = seg.first
 		case !in.plausible(seg.first):
-			s.log.Warn("not a segment of this spool, left alone", "file", seg.path)
+			s.leave(seg.path, seg.first)
 			continue
 		default:
 			seg.end = in.last + 1
@@ -292,7 +299,7 @@ func (s *Spool) release() error {
 // Append writes records behind all others and returns how many are in the
 // spool, less than all with an error only. To make room it drops the oldest segment, or
 // returns an error that wraps ErrFull: with Config.Full Wait, and when there is
-// nothing left to drop.
+// nothing left to drop. Whether what was written will outlast the machine, Sync says.
 func (s *Spool) Append(records []bus.Record) (n int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -305,10 +312,7 @@ func (s *Spool) Append(records []bus.Record) (n int, err error) {
 		return n, fmt.Errorf("spool %s: %w", s.cfg.Dir, err)
 	}
 	if s.cfg.Sync == 0 && s.dirty {
-		if err := s.active.Sync(); err != nil {
-			return n, fmt.Errorf("spool %s: %w", s.cfg.Dir, err)
-		}
-		s.dirty = false
+		s.unsafe, s.dirty = errors.Join(s.unsafe, s.active.Sync()), false
 	}
 	return n, nil
 }
@@ -382,9 +386,7 @@ func (s *Spool) write(b []byte, n int) error {
 	seg.end += uint64(n)
 	s.next = seg.end
 	if seg.size >= s.cfg.SegmentBytes {
-		if err := s.seal(); err != nil { // the records are there, but may not outlast the machine
-			s.log.Error("segment not forced to the disk", "file", seg.path, "err", err)
-		}
+		s.unsafe = errors.Join(s.unsafe, s.seal()) // the records are there, but may not outlast the machine
 	}
 	return nil
 }
@@ -424,24 +426,24 @@ func (s *Spool) seal() error {
 	return err
 }
 
-// Sync forces what was appended to the disk.
+// Sync forces what was appended to the disk. An error concerns what was appended
+// since the last call.
 func (s *Spool) Sync() error {
 	s.mu.Lock()
-	f, dirty := s.active, s.dirty
-	s.dirty = false
+	f, dirty, err := s.active, s.dirty, s.unsafe
+	s.dirty, s.unsafe = false, nil
 	s.mu.Unlock()
-	if !dirty {
-		return nil
+	if dirty {
+		// Without the lock: reading goes on meanwhile. And it may close the file, when
+		// all of it is acknowledged.
+		if fault := f.Sync(); !errors.Is(fault, fs.ErrClosed) {
+			err = errors.Join(err, fault)
+		}
 	}
-	// Without the lock: reading goes on meanwhile.
-	err := f.Sync()
-	if err == nil || errors.Is(err, fs.ErrClosed) { // all of it was acknowledged meanwhile
-		return nil
+	if err != nil {
+		return fmt.Errorf("spool %s: %w", s.cfg.Dir, err)
 	}
-	s.mu.Lock()
-	s.dirty = s.active != nil
-	s.mu.Unlock()
-	return fmt.Errorf("spool %s: %w", s.cfg.Dir, err)
+	return nil
 }
 
 // dropOldest deletes the oldest segment and counts what nobody has read of it.
@@ -455,6 +457,9 @@ func (s *Spool) dropOldest(disk bool) {
 		s.stats.DiskFull += lost
 	} else {
 		s.stats.Full += lost
+	}
+	if from, to := max(seg.first, s.acked), min(seg.end, s.read); from < to {
+		s.orphans += to - from
 	}
 	s.stats.Freed += seg.size
 	s.log.Warn("oldest segment dropped", "file", seg.path, "records", lost, "bytes", seg.size, "disk_full", disk)

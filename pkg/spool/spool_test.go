@@ -202,23 +202,34 @@ func TestATornEndIsCutOff(t *testing.T) {
 func TestASegmentWithoutRecordsIsRemoved(t *testing.T) {
 	t.Parallel()
 	for name, keep := range map[string]int64{"nothing": 0, "half a header": 9, "a header": 20, "half a frame": 33} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			c := config(t)
-			s := open(t, c)
-			add(t, s, 0, 1)
-			s.Abandon()
-			if err := os.Truncate(segments(t, c)[0], keep); err != nil {
-				t.Fatal(err)
-			}
-			s = open(t, c)
-			defer s.Close()
-			if n := len(segments(t, c)); n != 0 || !s.Empty() {
-				t.Errorf("%d segments", n)
-			}
-			add(t, s, 1, 3)
-			same(t, all(t, s), ints(1, 3))
-		})
+		for _, full := range []int{0, 2} { // segments before it
+			t.Run(fmt.Sprint(name, " after ", full), func(t *testing.T) {
+				t.Parallel()
+				c := config(t)
+				s := open(t, c)
+				n := 0
+				for len(segments(t, c)) <= full {
+					add(t, s, n, n+1)
+					n++
+				}
+				s.Abandon()
+				if err := os.Truncate(segments(t, c)[full], keep); err != nil {
+					t.Fatal(err)
+				}
+				s = open(t, c)
+				defer s.Close()
+				if got := len(segments(t, c)); got != full || s.Empty() != (full == 0) {
+					t.Errorf("%d segments, want %d", got, full)
+				}
+				add(t, s, n-1, n+30)
+				s.Abandon()
+				s = open(t, c)
+				same(t, all(t, s), ints(0, n+30))
+				if st := s.Stats(); st.Damaged != 0 {
+					t.Errorf("%d records damaged", st.Damaged)
+				}
+			})
+		}
 	}
 }
 

@@ -183,7 +183,7 @@ func (s *settings) run(ctx context.Context, env *service.Env) (err error) {
 func (s *settings) outbox(env *service.Env, producer bus.Producer, m *metrics) (*outbox, error) {
 	o := &outbox{
 		producer: producer, await: env.AwaitKafka, log: env.Log, metrics: m,
-		spools: s.spools(), waits: !s.Input.Live(), sync: s.Spool.Sync,
+		spools: s.spools(), waits: !s.Input.Live(), sync: s.Spool.Sync, patience: spoolAfter,
 		queue: make(chan item, s.Queue), pressed: make(chan struct{}, 1), ended: make(chan struct{}),
 	}
 	if s.Spool.Dir == "" {

@@ -41,12 +41,14 @@ type outbox struct {
 	sync     time.Duration // how often the spool is forced to the disk
 	spools   bool          // what finds no room in the queue goes to the spool
 	waits    bool          // the source can wait
+	patience time.Duration // how long a write may take before what is in memory goes to the spool
 
 	queue   chan item
 	pressed chan struct{} // the queue is nearly full; used with spools only
 	ended   chan struct{} // closed when run has returned
 
 	reached bool   // Kafka was there once
+	unsafe  error  // of the spool's disk
 	held    flight // what the spool had no room for, of a source that can wait
 }
 
@@ -207,7 +209,7 @@ func (o *outbox) direct(hard context.Context, f flight) error {
 		left, err = o.send(ctx, f.records)
 		done <- err
 	}()
-	long := time.NewTimer(spoolAfter)
+	long := time.NewTimer(o.patience)
 	defer long.Stop()
 	var err error
 	for sending := true; sending; {
@@ -257,9 +259,7 @@ func (o *outbox) throughSpool(stop context.Context) (over bool) {
 		if running {
 			<-replayed
 		}
-		if err := o.spool.Sync(); err != nil {
-			o.log.Error("spool not forced to the disk", "err", err)
-		}
+		o.force()
 	}()
 	tick := time.NewTicker(max(o.sync, 10*time.Millisecond))
 	defer tick.Stop()
@@ -282,9 +282,7 @@ func (o *outbox) throughSpool(stop context.Context) (over bool) {
 			f.add(it)
 			o.store(f)
 		case <-tick.C:
-			if err := o.spool.Sync(); err != nil {
-				o.log.Error("spool not forced to the disk", "err", err)
-			}
+			o.force()
 			if f := o.held; !f.empty() {
 				o.held = flight{}
 				o.store(f)
@@ -315,11 +313,14 @@ func (o *outbox) store(f flight) {
 	switch {
 	case err == nil:
 		if len(f.safe) > 0 {
-			err = o.spool.Sync()
+			o.force()
+			f.settle(o.unsafe)
 		}
-		f.settle(err)
 		return
-	case errors.Is(err, spool.ErrFull) && o.waits:
+	case o.waits && !errors.Is(err, spool.ErrTooLarge):
+		if !errors.Is(err, spool.ErrFull) {
+			o.log.Error("flows not spooled, trying again", "records", len(f.records), "err", err)
+		}
 		o.held = f
 		return
 	}
@@ -332,6 +333,15 @@ func (o *outbox) store(f flight) {
 	o.metrics.drop(reason, len(f.records))
 	o.log.Error("flows dropped", "records", len(f.records), "err", err)
 	f.settle(err)
+}
+
+// force forces the spool to the disk. If that fails, nobody is told any more that his
+// records are safe: what was lost of them can not be known.
+func (o *outbox) force() {
+	if err := o.spool.Sync(); err != nil {
+		o.log.Error("spool not forced to the disk", "err", err)
+		o.unsafe = errors.Join(o.unsafe, err)
+	}
 }
 
 // replay sends what is in the spool, until it is empty or ctx ends.

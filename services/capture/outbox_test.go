@@ -86,7 +86,7 @@ func rigOf(t *testing.T, k kind, c *spool.Config) *rig {
 	m := newMetrics(nil)
 	o := &outbox{
 		producer: r.line, await: func(context.Context) error { return nil }, log: slog.New(slog.DiscardHandler), metrics: m,
-		spools: c != nil && k != files, waits: k != live, sync: 10 * time.Millisecond,
+		spools: c != nil && k != files, waits: k != live, sync: 10 * time.Millisecond, patience: 100 * time.Millisecond,
 		queue: make(chan item, 4), pressed: make(chan struct{}, 1), ended: make(chan struct{}),
 	}
 	if c != nil {
