@@ -150,7 +150,8 @@ func (s *Spool) missing(seg *segment, until uint64) {
 	}
 }
 
-// Ack acknowledges everything that Next gave out.
+// Ack acknowledges everything that Next gave out. An error only means that it may be
+// given out again by the next process.
 func (s *Spool) Ack() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -175,6 +175,10 @@ func (s *Spool) open() (err error) {
 	}
 	s.read = s.acked
 	s.collect()
+	// So that it has its place on a disk that becomes full.
+	if err := s.writeCursor(); err != nil {
+		s.log.Warn("cursor not written", "err", err)
+	}
 	return nil
 }
 
