@@ -78,6 +78,9 @@ type Program struct {
 	Common *Config                       // the part of it that every service has
 	// Topics must exist before Run is called.
 	Topics []string
+	// Early, if given, reports that Run has work to do before Kafka is there and
+	// awaits it itself, with Env.AwaitKafka. The configuration is loaded by then.
+	Early func() bool
 	// Needs are further things to wait for; an error of the class Configuration (see
 	// package fault) ends the service, any other is logged and tried again.
 	Needs func() (map[string]obs.Check, error)
@@ -94,8 +97,10 @@ type Env struct {
 	Log      *slog.Logger
 	Registry *prometheus.Registry
 	Metrics  *kafka.Metrics
-	ready    atomic.Pointer[obs.Check]
-	live     atomic.Pointer[obs.Check]
+	// AwaitKafka returns when Kafka answers and has the topics, or ctx ends.
+	AwaitKafka func(ctx context.Context) error
+	ready      atomic.Pointer[obs.Check]
+	live       atomic.Pointer[obs.Check]
 }
 
 // SetReady says what being ready means from now on.
@@ -147,6 +152,7 @@ func (p Program) run(ctx context.Context, log *slog.Logger) error {
 	env := &Env{Log: log, Registry: obs.NewRegistry()}
 	env.Metrics = kafka.NewMetrics(env.Registry)
 	w := &waiting{log: log}
+	env.AwaitKafka = func(ctx context.Context) error { return p.awaitKafka(ctx, log) }
 	env.SetReady(w.ready)
 	env.SetLive(func(context.Context) error { return nil })
 	server := &obs.Server{
@@ -173,7 +179,9 @@ func (p Program) run(ctx context.Context, log *slog.Logger) error {
 		if err != nil || work.Err() != nil {
 			return err
 		}
-		p.compareTopics(work, log)
+		if !p.early() {
+			p.compareTopics(work, log)
+		}
 		return p.Run(work, env)
 	})
 	err := g.Wait()
@@ -192,6 +200,25 @@ func (p Program) needs() (map[string]obs.Check, error) {
 			return nil, err
 		}
 	}
-	needs["kafka"] = func(ctx context.Context) error { return kafka.Ping(ctx, p.Common.Kafka, p.Topics...) }
+	if !p.early() {
+		needs["kafka"] = p.ping
+	}
 	return needs, nil
+}
+
+func (p Program) early() bool { return p.Early != nil && p.Early() }
+
+// ping returns nil when Kafka is there with the topics of the program.
+func (p Program) ping(ctx context.Context) error {
+	return kafka.Ping(ctx, p.Common.Kafka, p.Topics...)
+}
+
+// awaitKafka waits for Kafka, and says where topics are not as they should be.
+func (p Program) awaitKafka(ctx context.Context, log *slog.Logger) error {
+	w := &waiting{log: log}
+	if err := w.all(ctx, map[string]obs.Check{"kafka": p.ping}); err != nil || ctx.Err() != nil {
+		return err
+	}
+	p.compareTopics(ctx, log)
+	return nil
 }

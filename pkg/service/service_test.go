@@ -230,3 +230,21 @@ func TestGraceMustFitIntoARebalance(t *testing.T) {
 		}
 	}
 }
+
+func TestAnEarlyProgramAwaitsKafkaItself(t *testing.T) {
+	t.Parallel()
+	ctx, stop := context.WithTimeout(t.Context(), 20*time.Second)
+	defer stop()
+	ran := false
+	p := program(t, func(ctx context.Context, env *service.Env) error {
+		ran = true
+		short, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+		defer cancel()
+		return env.AwaitKafka(short)
+	})
+	p.Topics, p.Early = []string{"absent"}, func() bool { return true }
+	var log safe
+	if code := service.Main(ctx, p, nil, &log); code != 0 || !ran || !strings.Contains(log.String(), "topic absent is missing") {
+		t.Errorf("exit code %d, ran %v:\n%s", code, ran, &log)
+	}
+}

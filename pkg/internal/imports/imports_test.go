@@ -23,7 +23,7 @@ var layers = [][]string{
 	{"pkg/record", "pkg/packet", "pkg/identify", "pkg/filter", "pkg/afpacket", "pkg/fingerprint"},
 	{"pkg/wire"},
 	{"pkg/assemble", "pkg/features", "pkg/model", "pkg/labels", "pkg/bus", "pkg/store", "pkg/policy"},
-	{"pkg/scoring", "pkg/export", "pkg/terminal", "pkg/stage"},
+	{"pkg/scoring", "pkg/export", "pkg/terminal", "pkg/stage", "pkg/spool"},
 	{"pkg/service"},
 	{"pkg/app"},
 	{"services", "deploy", "pkg/internal/bench", "pkg/internal/e2e"},
