@@ -110,17 +110,31 @@ type Copy struct {
 	Parts
 	Dir    string
 	script string
+	env    []string // of the script, besides this process's
 }
 
 // StartCopy starts parts by name for this test alone, whatever the
 // environment says. They stop with the test, or with its process.
 func StartCopy(t testing.TB, names ...string) *Copy {
 	t.Helper()
+	return startCopy(t, nil, names)
+}
+
+// StartCopyBehind is StartCopy with a Kafka that tells its clients another address
+// than its own: that of a proxy, host:port, to which they come back whatever port
+// the broker has.
+func StartCopyBehind(t testing.TB, advertised string, names ...string) *Copy {
+	t.Helper()
+	return startCopy(t, []string{"TRENCH_KAFKA_ADVERTISED=" + advertised}, names)
+}
+
+func startCopy(t testing.TB, env, names []string) *Copy {
+	t.Helper()
 	root, err := repository()
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &Copy{Dir: t.TempDir(), script: filepath.Join(root, "deploy", "local", "local.sh")}
+	c := &Copy{Dir: t.TempDir(), script: filepath.Join(root, "deploy", "local", "local.sh"), env: env}
 	t.Cleanup(func() {
 		if out, err := c.run("down"); err != nil {
 			t.Errorf("stop the local parts: %v\n%s", err, out)
@@ -172,19 +186,28 @@ func (c *Copy) PID(name string) (int, error) {
 }
 
 // Kill ends a part as a crash does, with SIGKILL.
-func (c *Copy) Kill(name string) error {
+func (c *Copy) Kill(name string) error { return c.signal(name, syscall.SIGKILL) }
+
+// Freeze stops a part where it is, with SIGSTOP: its connections stay open and
+// nothing answers, until Thaw.
+func (c *Copy) Freeze(name string) error { return c.signal(name, syscall.SIGSTOP) }
+
+// Thaw lets a frozen part go on.
+func (c *Copy) Thaw(name string) error { return c.signal(name, syscall.SIGCONT) }
+
+func (c *Copy) signal(name string, s syscall.Signal) error {
 	pid, err := c.PID(name)
 	if err != nil {
 		return err
 	}
-	return syscall.Kill(pid, syscall.SIGKILL)
+	return syscall.Kill(pid, s)
 }
 
 func (c *Copy) run(args ...string) (string, error) {
 	args = append([]string{args[0], "--dir", c.Dir}, args[1:]...)
 	var out bytes.Buffer
 	cmd := exec.Command(c.script, args...)
-	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.Stdout, cmd.Stderr, cmd.Env = &out, &out, append(os.Environ(), c.env...)
 	err := cmd.Run()
 	return out.String(), err
 }
