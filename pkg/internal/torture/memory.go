@@ -26,15 +26,15 @@ type life struct {
 	begun   time.Time
 }
 
-// Growth is how a process's memory changed: the most in the ten seconds around the
-// end of its first minute, and the most in its last ten.
+// Growth is how a process's memory changed: the most in the minute around the end of
+// its first one, and the most in its last one.
 type Growth struct {
 	Service     string
 	PID         int
 	Age         time.Duration
 	First, Last int // bytes
 
-	recent [10]int
+	recent [60]int
 	at     int
 }
 
@@ -86,7 +86,7 @@ func (w *Watch) look() {
 
 func (g *Growth) see(age time.Duration, bytes int) {
 	g.Age = age
-	if age > 55*time.Second && age < 65*time.Second {
+	if age > 30*time.Second && age < 90*time.Second {
 		g.First = max(g.First, bytes)
 	}
 	g.recent[g.at%len(g.recent)] = bytes

@@ -24,6 +24,7 @@ func phases(long bool) []phase {
 		{name: "services are killed", harm: killServices(choose(8, 64))},
 		{name: "the broker is killed", harm: crash(local.KafkaPart, choose(1, 5))},
 		{name: "the store is killed", harm: crash(local.ClickHousePart, choose(1, 5))},
+		{name: "the spool's disk is full", spool: true, harm: away(seconds(8, 45))},
 		{name: "both are frozen", harm: freeze(seconds(6, 30))},
 		{name: "workers come and go", harm: comeAndGo(choose(2, 10))},
 		{name: "connections are cut and slow", harm: cut(choose(3, 20))},
@@ -140,5 +141,18 @@ func cut(n int) func(*testing.T, *run) int {
 			p.SetDelay(0)
 		}
 		return n
+	}
+}
+
+// away makes the broker unreachable for d.
+func away(d time.Duration) func(*testing.T, *run) int {
+	return func(_ *testing.T, r *run) int {
+		time.Sleep(time.Second)
+		r.broker.Refuse(true)
+		r.broker.Cut()
+		time.Sleep(d)
+		r.broker.Refuse(false)
+		time.Sleep(time.Second)
+		return 1
 	}
 }

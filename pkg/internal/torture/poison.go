@@ -14,13 +14,11 @@ import (
 
 // Poison makes records that nobody can read, each with a key of its own.
 type Poison struct {
+	prefix  string // of the keys
 	rng     *rand.Rand
 	samples map[string][]bus.Record // real records by topic
 	made    int
 }
-
-// PoisonKey begins the key of every such record.
-const PoisonKey = "poison-"
 
 // hugeBytes is near the most a broker takes, and hugeEvery how many records come
 // for one so large.
@@ -29,16 +27,17 @@ const (
 	hugeEvery = 50
 )
 
-// NewPoison returns poison made from real records of each topic.
-func NewPoison(seed uint64, samples map[string][]bus.Record) *Poison {
-	return &Poison{rng: rand.New(rand.NewPCG(seed, 0)), samples: samples}
+// NewPoison returns poison made from real records of each topic, with keys that
+// begin with prefix.
+func NewPoison(prefix string, samples map[string][]bus.Record) *Poison {
+	return &Poison{prefix: prefix, rng: rand.New(rand.NewPCG(1, 2)), samples: samples}
 }
 
 // Record makes the next record for a topic: random bytes, nothing at all, a real
 // message that is cut, one that says it is another, or a huge one.
 func (p *Poison) Record(topic string) (bus.Record, error) {
 	p.made++
-	r := bus.Record{Topic: topic, Key: fmt.Appendf(nil, "%s%06d", PoisonKey, p.made)}
+	r := bus.Record{Topic: topic, Key: fmt.Appendf(nil, "%s%06d", p.prefix, p.made)}
 	list := p.samples[topic]
 	for range 1000 { // what can be read by chance is no poison
 		var real bus.Record

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,6 +24,7 @@ type Service struct {
 	Name   string // of the program
 	binary string
 	env    []string
+	extra  []string // of the environment, see Configure
 	log    string // file, of all its lives
 
 	mu    sync.Mutex
@@ -39,6 +41,10 @@ func NewService(bin, name, copy, logs string, env []string) *Service {
 	return &Service{Name: name, binary: filepath.Join(bin, name), env: env, log: filepath.Join(logs, name+copy+".log")}
 }
 
+// Configure gives the program more variables from its next start on, instead of
+// those of the call before.
+func (s *Service) Configure(env ...string) { s.extra = env }
+
 // Start starts the program.
 func (s *Service) Start() error {
 	s.mu.Lock()
@@ -52,7 +58,7 @@ func (s *Service) Start() error {
 		return err
 	}
 	cmd := exec.Command(s.binary)
-	cmd.Env, cmd.Stdout, cmd.Stderr = append(os.Environ(), s.env...), f, f
+	cmd.Env, cmd.Stdout, cmd.Stderr = slices.Concat(os.Environ(), s.env, s.extra), f, f
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		return err
