@@ -188,6 +188,21 @@ func (c *Copy) PID(name string) (int, error) {
 // Kill ends a part as a crash does, with SIGKILL.
 func (c *Copy) Kill(name string) error { return c.signal(name, syscall.SIGKILL) }
 
+// Ended returns how a part ended that is down, in the words of its exit file, and
+// the end of what it said; empty while it is up.
+func (c *Copy) Ended(name string) string {
+	how, err := os.ReadFile(filepath.Join(c.Dir, name+".exit"))
+	if err != nil {
+		return "" // it is up, or was never started
+	}
+	const most = 2 << 10
+	said, err := os.ReadFile(filepath.Join(c.Dir, name+".log"))
+	if err != nil {
+		said = []byte(err.Error())
+	}
+	return fmt.Sprintf("%s\n%s", bytes.TrimSpace(how), said[max(0, len(said)-most):])
+}
+
 // Freeze stops a part where it is, with SIGSTOP: its connections stay open and
 // nothing answers, until Thaw.
 func (c *Copy) Freeze(name string) error { return c.signal(name, syscall.SIGSTOP) }

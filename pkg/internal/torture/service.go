@@ -25,7 +25,7 @@ type Service struct {
 	binary string
 	env    []string
 	extra  []string // of the environment, see Configure
-	log    string // file, of all its lives
+	log    string   // file, of all its lives
 
 	mu    sync.Mutex
 	cmd   *exec.Cmd

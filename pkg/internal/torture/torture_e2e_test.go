@@ -264,6 +264,7 @@ func (r *run) phase(t *testing.T, p phase) {
 			where += fmt.Sprintf(" AND ts >= '%s' AND ts < '%s'", phaseStart(r.phaseCount).Format(time.DateTime), phaseStart(r.phaseCount+1).Format(time.DateTime))
 		}
 		r.eventually(t, "everything has arrived", patience, func() (err error) {
+			line.Faults += r.revive(t)
 			if p.spool {
 				if line.Drops, err = r.dropped(); err != nil {
 					return err
@@ -302,7 +303,7 @@ func (r *run) phase(t *testing.T, p phase) {
 				r.start(t, s)
 			}
 		}
-		line.Flows, line.Lost, line.Twice, line.Wrong = account.Flows, account.Lost, account.Twice, account.Wrong+account.Strange
+		line.Flows, line.Lost, line.Twice, line.Wrong = account.Flows, max(0, account.Lost-line.DeadLetters-line.Drops), account.Twice, account.Wrong+account.Strange
 		line.Collapsed = line.Records - (ledger.Reports() - line.Drops)
 		line.Resident, line.Failed = r.watch.Most(), t.Failed()
 		r.lines = append(r.lines, line)
@@ -365,6 +366,25 @@ func (r *run) arrived(where string, expected int) error {
 		return fmt.Errorf("%s of %d flows are there", n, expected)
 	}
 	return r.idle()
+}
+
+// revive starts parts that ended by themselves, which is one more fault to
+// live through, and returns how many there were.
+func (r *run) revive(t *testing.T) (n int) {
+	t.Helper()
+	for _, part := range []string{local.KafkaPart, local.ClickHousePart} {
+		how := r.parts.Ended(part)
+		if how == "" {
+			continue
+		}
+		t.Logf("%s ENDED BY ITSELF and is started again: %s", part, how)
+		if err := r.parts.Up(part); err != nil {
+			t.Fatal(err)
+		}
+		r.retarget()
+		n++
+	}
+	return n
 }
 
 // groups are the consumer groups with the topics they read.
