@@ -13,7 +13,7 @@ GOFLAGS_BUILD := -trimpath -ldflags "-s -w"
 include pkg/internal/tools/tools.mk
 include deploy/local/local.mk
 
-.PHONY: help build test unit race e2e trainer lint bench bench-bus fuzz model evaluate lab conformance
+.PHONY: help build test unit race e2e trainer lint bench bench-bus fuzz model evaluate lab conformance torture
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -31,6 +31,12 @@ race: ## unit tests under the race detector
 
 e2e: $(VENV)/.installed ## real Kafka, real ClickHouse, four real processes, real LightGBM
 	TRENCH_TRAINER_PYTHON=$(VENV)/bin/python go test -tags e2e -count=1 -timeout 20m ./pkg/packet ./pkg/filter ./pkg/afpacket ./pkg/bus/kafka ./pkg/store ./pkg/model ./pkg/internal/... ./deploy/...
+
+# How long the torture lasts, about; below 10 it is the short form that e2e has too.
+MINUTES ?= 15
+
+torture: ## kill, freeze and cut everything for MINUTES (15) and count what is lost; the table goes into docs/reliability.md
+	go test -tags e2e -count=1 -v ./pkg/internal/torture -run TestTorture -timeout 40m -torture.minutes $(MINUTES) -torture.report $(CURDIR)/docs/reliability.md
 
 trainer: $(VENV)/.installed ## tests of the trainer
 	cd services/trainer && $(VENV)/bin/python -m ruff check . && $(VENV)/bin/python -m pytest -q

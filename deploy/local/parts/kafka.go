@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"errors"
@@ -31,6 +32,10 @@ var kafkaPOM []byte
 //go:embed kafka-jars.sha256
 var kafkaJars []byte
 
+// advertisedVar names a variable with the address, host:port, that the broker tells
+// its clients instead of its own: that of a proxy in front of it.
+const advertisedVar = "TRENCH_KAFKA_ADVERTISED"
+
 // kafka is one broker that is its own controller, with a static quorum of
 // one: the ports may change between runs on the same data.
 type kafka struct{}
@@ -39,8 +44,14 @@ func (kafka) name() string { return "kafka" }
 func (kafka) ports() []int { return []int{19092, 19093} }
 
 func (kafka) env(ports []int) []string {
-	return []string{fmt.Sprintf("TRENCH_KAFKA_BROKERS=127.0.0.1:%d", ports[0])}
+	return []string{"TRENCH_KAFKA_BROKERS=" + address(ports)}
 }
+
+// address is where the broker itself listens for clients, and advertised what it
+// tells them.
+func address(ports []int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(ports[0])) }
+
+func advertised(ports []int) string { return cmp.Or(os.Getenv(advertisedVar), address(ports)) }
 
 func (kafka) fetch(ctx context.Context, c cache) error {
 	_, err := c.get(ctx, "kafka-"+kafkaVersion, func(tmp string) error {
@@ -104,7 +115,7 @@ func (k kafka) prepare(ctx context.Context, c cache, dir string, ports []int) (c
 // is answered as soon as the socket is served, the second names this broker
 // once it is registered.
 func (kafka) probe(ctx context.Context, ports []int) error {
-	addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(ports[0]))
+	addr := address(ports)
 	conn, err := (&kafkago.Dialer{Timeout: time.Second}).DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return err
@@ -121,11 +132,11 @@ func (kafka) probe(ctx context.Context, ports []int) error {
 		return fmt.Errorf("brokers: %w", err)
 	}
 	for _, b := range brokers {
-		if b.Port == ports[0] {
+		if net.JoinHostPort(b.Host, strconv.Itoa(b.Port)) == advertised(ports) {
 			return nil
 		}
 	}
-	return fmt.Errorf("%s is not among its %d registered brokers", addr, len(brokers))
+	return fmt.Errorf("%s is not among its %d registered brokers", advertised(ports), len(brokers))
 }
 
 func serverProperties(data string, ports []int) string {
@@ -134,7 +145,7 @@ node.id=1
 controller.quorum.voters=1@127.0.0.1:%[3]d
 controller.listener.names=CONTROLLER
 listeners=CLIENT://127.0.0.1:%[2]d,CONTROLLER://127.0.0.1:%[3]d
-advertised.listeners=CLIENT://127.0.0.1:%[2]d
+advertised.listeners=CLIENT://%[4]s
 inter.broker.listener.name=CLIENT
 listener.security.protocol.map=CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT
 log.dirs=%[1]s
@@ -166,7 +177,7 @@ broker.heartbeat.interval.ms=500
 num.network.threads=2
 num.io.threads=4
 log.cleaner.dedupe.buffer.size=16777216
-`, data, ports[0], ports[1])
+`, data, ports[0], ports[1], advertised(ports))
 }
 
 const log4jProperties = `status=warn

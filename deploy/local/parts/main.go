@@ -62,6 +62,8 @@ const usage = `usage: local.sh COMMAND [--dir DIR] [flags] [kafka] [clickhouse]
 
 --dir DIR is the state folder, .local in the repository unless set.
 Downloads are kept in ${TRENCH_CACHE:-$HOME/.cache/trench}.
+TRENCH_KAFKA_ADVERTISED=HOST:PORT is what Kafka tells its clients instead of its
+own address, for a proxy in front of it.
 `
 
 // Exit statuses.

@@ -6,6 +6,7 @@ package e2e
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -25,7 +26,13 @@ type Row map[string]any
 const maxLine = 16 << 20
 
 // Query runs a query over ClickHouse's HTTP interface and returns its rows.
-func Query(addr, database, query string) ([]Row, error) {
+func Query(addr, database, query string) (rows []Row, err error) {
+	err = QueryEach(addr, database, query, func(r Row) error { rows = append(rows, r); return nil })
+	return rows, err
+}
+
+// QueryEach is Query for any number of rows: it calls do with each.
+func QueryEach(addr, database, query string, do func(Row) error) error {
 	values := url.Values{
 		"database": {database}, "default_format": {"JSONEachRow"}, "date_time_output_format": {"iso"},
 		"output_format_json_quote_64bit_integers": {"0"}, "output_format_json_named_tuples_as_objects": {"1"},
@@ -33,30 +40,39 @@ func Query(addr, database, query string) ([]Row, error) {
 	}
 	resp, err := http.Post("http://"+addr+"/?"+values.Encode(), "text/plain", strings.NewReader(query))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		why, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10))
-		return nil, fmt.Errorf("%s: %s", resp.Status, why)
+		return fmt.Errorf("%s: %s", resp.Status, why)
 	}
-	return ReadNDJSON(resp.Body)
+	return EachRow(resp.Body, do)
 }
 
 // ReadNDJSON reads rows, one a line.
 func ReadNDJSON(r io.Reader) (rows []Row, err error) {
+	err = EachRow(r, func(r Row) error { rows = append(rows, r); return nil })
+	return rows, err
+}
+
+// EachRow calls do with each row of NDJSON.
+func EachRow(r io.Reader, do func(Row) error) error {
 	s := bufio.NewScanner(r)
 	s.Buffer(nil, maxLine)
-	for s.Scan() {
-		d := json.NewDecoder(strings.NewReader(s.Text()))
+	for n := 1; s.Scan(); n++ {
+		d := json.NewDecoder(bytes.NewReader(s.Bytes()))
 		d.UseNumber()
 		var row Row
-		if err := d.Decode(&row); err != nil {
-			return nil, fmt.Errorf("line %d: %w", len(rows)+1, err)
+		err := d.Decode(&row)
+		if err == nil {
+			err = do(row)
 		}
-		rows = append(rows, row)
+		if err != nil {
+			return fmt.Errorf("line %d: %w", n, err)
+		}
 	}
-	return rows, s.Err()
+	return s.Err()
 }
 
 // FromNDJSON brings a row of trench's NDJSON to the common form.

@@ -110,6 +110,7 @@ type Copy struct {
 	Parts
 	Dir    string
 	script string
+	env    []string // of the script, besides this process's
 }
 
 // NewCopy prepares parts whose state is in dir. Up starts them; they end with Down,
@@ -126,10 +127,24 @@ func NewCopy(dir string) (*Copy, error) {
 // environment says. They stop with the test, or with its process.
 func StartCopy(t testing.TB, names ...string) *Copy {
 	t.Helper()
+	return startCopy(t, nil, names)
+}
+
+// StartCopyBehind is StartCopy with a Kafka that tells its clients another address
+// than its own: that of a proxy, host:port, to which they come back whatever port
+// the broker has.
+func StartCopyBehind(t testing.TB, advertised string, names ...string) *Copy {
+	t.Helper()
+	return startCopy(t, []string{"TRENCH_KAFKA_ADVERTISED=" + advertised}, names)
+}
+
+func startCopy(t testing.TB, env, names []string) *Copy {
+	t.Helper()
 	c, err := NewCopy(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
+	c.env = env
 	t.Cleanup(func() {
 		if out, err := c.run("down"); err != nil {
 			t.Errorf("stop the local parts: %v\n%s", err, out)
@@ -181,19 +196,43 @@ func (c *Copy) PID(name string) (int, error) {
 }
 
 // Kill ends a part as a crash does, with SIGKILL.
-func (c *Copy) Kill(name string) error {
+func (c *Copy) Kill(name string) error { return c.signal(name, syscall.SIGKILL) }
+
+// Ended returns how a part ended that is down, in the words of its exit file, and
+// the end of what it said; empty while it is up.
+func (c *Copy) Ended(name string) string {
+	how, err := os.ReadFile(filepath.Join(c.Dir, name+".exit"))
+	if err != nil {
+		return "" // it is up, or was never started
+	}
+	const most = 2 << 10
+	said, err := os.ReadFile(filepath.Join(c.Dir, name+".log"))
+	if err != nil {
+		said = []byte(err.Error())
+	}
+	return fmt.Sprintf("%s\n%s", bytes.TrimSpace(how), said[max(0, len(said)-most):])
+}
+
+// Freeze stops a part where it is, with SIGSTOP: its connections stay open and
+// nothing answers, until Thaw.
+func (c *Copy) Freeze(name string) error { return c.signal(name, syscall.SIGSTOP) }
+
+// Thaw lets a frozen part go on.
+func (c *Copy) Thaw(name string) error { return c.signal(name, syscall.SIGCONT) }
+
+func (c *Copy) signal(name string, s syscall.Signal) error {
 	pid, err := c.PID(name)
 	if err != nil {
 		return err
 	}
-	return syscall.Kill(pid, syscall.SIGKILL)
+	return syscall.Kill(pid, s)
 }
 
 func (c *Copy) run(args ...string) (string, error) {
 	args = append([]string{args[0], "--dir", c.Dir}, args[1:]...)
 	var out bytes.Buffer
 	cmd := exec.Command(c.script, args...)
-	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.Stdout, cmd.Stderr, cmd.Env = &out, &out, append(os.Environ(), c.env...)
 	err := cmd.Run()
 	return out.String(), err
 }

@@ -4,6 +4,7 @@ package local
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -70,6 +71,50 @@ func TestPartsAreReal(t *testing.T) {
 				t.Fatal(err)
 			}
 			wantRecords(ctx, t, c, "kept", "one", "two", "three")
+		}},
+		{"a frozen part keeps its connections and goes on", func(t *testing.T) {
+			if how := c.Ended(ClickHousePart); how != "" {
+				t.Errorf("the server that is up has ended: %s", how)
+			}
+			if err := c.Freeze(ClickHousePart); err != nil {
+				t.Fatal(err)
+			}
+			db := open(t, c)
+			defer db.Close()
+			short, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
+			defer cancel()
+			if err := db.Ping(short); err == nil {
+				t.Error("a frozen server answers")
+			}
+			if err := c.Thaw(ClickHousePart); err != nil {
+				t.Fatal(err)
+			}
+			wantRows(ctx, t, c, 1000)
+		}},
+		{"clients of Kafka are told the address of a proxy", func(t *testing.T) {
+			if err := c.Down(KafkaPart); err != nil {
+				t.Fatal(err)
+			}
+			if how := c.Ended(KafkaPart); !strings.Contains(how, "status=143") {
+				t.Errorf("the broker that is down ended so: %q", how)
+			}
+			c.env = []string{"TRENCH_KAFKA_ADVERTISED=localhost:1"}
+			if err := c.Up(KafkaPart); err != nil {
+				t.Fatal(err)
+			}
+			conn, err := kafka.DialContext(ctx, "tcp", c.KafkaBrokers[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			brokers, err := conn.Brokers()
+			if err != nil || len(brokers) != 1 || brokers[0].Host != "localhost" || brokers[0].Port != 1 {
+				t.Errorf("brokers %v, err = %v", brokers, err)
+			}
+			c.env = nil
+			if err := errors.Join(c.Down(KafkaPart), c.Up(KafkaPart)); err != nil {
+				t.Fatal(err)
+			}
 		}},
 		{"the data survive down and up", func(t *testing.T) {
 			if err := c.Down(); err != nil {
