@@ -11,13 +11,17 @@ import (
 type check struct {
 	err    error
 	size   int    // capacity of the whole message, from which places are counted
-	within string // what part of the message is read, with a point at its end
+	within string // what part of the message is read, empty for the whole
 }
 
 func (c *check) fail(field, format string, args ...any) {
-	if c.err == nil {
-		c.err = fmt.Errorf("%w: %s%s: %s", ErrMalformed, c.within, field, fmt.Sprintf(format, args...))
+	if c.err != nil {
+		return
 	}
+	if c.within != "" {
+		field = c.within + "." + field
+	}
+	c.err = fmt.Errorf("%w: %s: %s", ErrMalformed, field, fmt.Sprintf(format, args...))
 }
 
 func (c *check) wrap(name string) error {

@@ -49,6 +49,15 @@ func (f filler) fill(v reflect.Value, path string) {
 	case flow.Direction:
 		v.SetUint(uint64(rapid.IntRange(0, 1).Draw(f.t, path)))
 		return
+	case []float32:
+		v.Set(reflect.ValueOf(f.vector(path)))
+		return
+	case record.Packet: // deltas are whole nanoseconds or not
+		d := float64(rapid.IntRange(0, 1<<40).Draw(f.t, path)) / 1e9
+		v.Set(reflect.ValueOf(record.Packet{Length: rapid.Int32().Draw(f.t, path), Delta: d}))
+		if rapid.IntRange(0, 9).Draw(f.t, path+"?") > 0 {
+			return
+		}
 	}
 	switch v.Kind() {
 	case reflect.Bool:
@@ -94,6 +103,19 @@ func (f filler) fill(v reflect.Value, path string) {
 	default:
 		panic("no rule for " + path)
 	}
+}
+
+// vector draws columns of every kind, of which most vectors have all.
+func (f filler) vector(path string) []float32 {
+	v := make([]float32, rapid.SampledFrom([]int{0, 1, 7, 8, 9, 64, 372}).Draw(f.t, path+"#"))
+	for i := range v {
+		v[i] = math.Float32frombits(rapid.SampledFrom([]uint32{
+			0, 0, 0, 0x7fc00000, 0x7fc00000, 0xffc00000, 0x7f800001, 0x80000000, 1, 0x7f800000, 0xff800000, // NaNs, −0, the smallest, ∞
+			math.Float32bits(float32(rapid.IntRange(-5, 300).Draw(f.t, path))), math.Float32bits(float32(rapid.IntRange(1<<21-2, 1<<21+2).Draw(f.t, path))),
+			math.Float32bits(1 << 24), math.Float32bits(1 << 31), math.Float32bits(0.1), rapid.Uint32().Draw(f.t, path),
+		}).Draw(f.t, path))
+	}
+	return v
 }
 
 // quiet sets the quiet bit of a NaN: the conversion of float32 to float64 that

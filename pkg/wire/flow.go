@@ -183,7 +183,7 @@ func (w *writer) records(records []flow.Record) {
 // flowReader holds what is put together when all fields are read: the last of
 // several values of a field counts.
 type flowReader struct {
-	check
+	*check
 	f                                *flow.Flow
 	id, client, server               []byte
 	duration                         int64
@@ -204,7 +204,7 @@ func UnmarshalFlow(b []byte, f *flow.Flow) error {
 	vlan, packets, records, http := f.VLAN[:0], f.Packets[:0], f.Records[:0], f.HTTP
 	*f = flow.Flow{}
 	f.VLAN, f.Packets, f.Records = vlan, packets, records
-	r := flowReader{check: check{size: cap(b)}, f: f}
+	r := flowReader{check: &check{size: cap(b)}, f: f}
 	r.fields(b, http)
 	r.assemble()
 	return r.wrap("flow")
@@ -212,7 +212,7 @@ func UnmarshalFlow(b []byte, f *flow.Flow) error {
 
 func (r *flowReader) fields(b []byte, http *flow.HTTPContext) {
 	f := r.f
-	for in := (fields{b: b, check: &r.check}); in.next(); {
+	for in := (fields{b: b, check: r.check}); in.next(); {
 		switch in.tag {
 		case 1<<3 | length:
 			r.id = in.bytes()
@@ -243,9 +243,9 @@ func (r *flowReader) fields(b []byte, http *flow.HTTPContext) {
 		case 14<<3 | length:
 			f.Tunnel = in.string()
 		case 15<<3 | length:
-			r.half(&in, flow.ClientToServer, "client.")
+			r.half(&in, flow.ClientToServer)
 		case 16<<3 | length:
-			r.half(&in, flow.ServerToClient, "server.")
+			r.half(&in, flow.ServerToClient)
 		case 17<<3 | varint:
 			f.RTT = int64(in.varint())
 		case 18<<3 | varint:
@@ -377,14 +377,14 @@ func (r *flowReader) assemble() {
 	f.ID, f.Last, f.Protocol = r.check.id(r.id), f.First+r.duration, r.u8("protocol", r.protocol)
 	f.Client = netip.AddrPortFrom(r.addr("client_ip", r.client), r.u16("client_port", r.clientPort))
 	f.Server = netip.AddrPortFrom(r.addr("server_ip", r.server), r.u16("server_port", r.serverPort))
-	for d, name := range [...]string{"client", "server"} {
+	for d, name := range halfNames {
 		if !r.seen[d] {
 			r.fail(name, "missing")
 		}
-		r.within = name + "."
-		r.halves[d].assemble(&r.check, &f.Half[d])
 	}
-	r.within = ""
+	for d := range r.halves {
+		r.halves[d].assemble(r.check, halfNames[d], &f.Half[d])
+	}
 	if r.lengths != r.steps {
 		r.fail("packet_steps_ns", "%d entries beside %d lengths", r.steps, r.lengths)
 	}
@@ -403,6 +403,9 @@ func (r *flowReader) assemble() {
 	}
 }
 
+// halfNames are the fields of the halves, by direction.
+var halfNames = [...]string{"client", "server"}
+
 // halfReader holds what is put together when all of a half is read.
 type halfReader struct {
 	ttl                   uint32
@@ -410,14 +413,16 @@ type halfReader struct {
 	byteCounts, appCounts folded
 }
 
-func (h *halfReader) assemble(c *check, out *flow.Half) {
+func (h *halfReader) assemble(c *check, name string, out *flow.Half) {
+	c.within = name
 	out.TTL = c.u8("ttl", h.ttl)
 	h.byteCounts.end(c, "byte_counts")
 	h.appCounts.end(c, "app_byte_counts")
+	c.within = ""
 }
 
-func (r *flowReader) half(outer *fields, d flow.Direction, name string) {
-	r.seen[d], r.within = true, name
+func (r *flowReader) half(outer *fields, d flow.Direction) {
+	r.seen[d], r.within = true, halfNames[d]
 	h, part := &r.f.Half[d], &r.halves[d]
 	for in := outer.message(); in.next(); {
 		switch in.tag {
@@ -473,9 +478,7 @@ func (r *flowReader) half(outer *fields, d flow.Direction, name string) {
 			in.skip()
 		}
 	}
-	if r.err == nil {
-		r.within = ""
-	}
+	r.within = ""
 }
 
 // folded is how far counts with folded zeros are read.

@@ -148,7 +148,7 @@ func (w *writer) spltNanos(splt []record.Packet) {
 // rowReader holds what is put together when all of a row is read: the last of
 // several values of a field counts, and a row may come in parts.
 type rowReader struct {
-	check
+	*check
 	r                      *record.Record
 	spare                  objects
 	seen                   bool
@@ -171,7 +171,7 @@ type objects struct {
 
 // begin empties r and keeps its memory.
 func (x *rowReader) begin(b []byte, r *record.Record) {
-	x.size, x.r = cap(b), r
+	x.check, x.r = &check{size: cap(b)}, r
 	x.spare = objects{r.TLS, r.QUIC, r.SSH, r.DHCP, r.DNS, r.HTTP}
 	vlan, splt, dist, chain := r.VLAN[:0], r.SPLT[:0], r.ByteDist[:0], r.CertChain[:0]
 	ciphers, client, server := r.TLSClientCiphers[:0], r.TLSClientExtensions[:0], r.TLSServerExtensions[:0]

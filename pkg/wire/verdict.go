@@ -45,7 +45,7 @@ func UnmarshalFeatures(b []byte, r *record.Record) error {
 	var x rowReader
 	x.begin(b, r)
 	r.Score, r.Margin = math.NaN(), math.NaN()
-	for in := (fields{b: b, check: &x.check}); in.next(); {
+	for in := (fields{b: b, check: x.check}); in.next(); {
 		switch in.tag {
 		case rowField<<3 | length:
 			x.row(&in)
@@ -174,7 +174,7 @@ func UnmarshalVerdict(b []byte, r *record.Record) error {
 	var x rowReader
 	x.begin(b, r)
 	level := int32(0)
-	for in := (fields{b: b, check: &x.check}); in.next(); {
+	for in := (fields{b: b, check: x.check}); in.next(); {
 		switch in.tag {
 		case rowField<<3 | length:
 			x.row(&in)
