@@ -63,9 +63,13 @@ func (f *fields) broken(why error) {
 }
 
 func (f *fields) varint() uint64 {
-	if b := f.b; len(b) > 0 && b[0] < 0x80 {
+	switch b := f.b; {
+	case len(b) > 0 && b[0] < 0x80:
 		f.b = b[1:]
 		return uint64(b[0])
+	case len(b) > 1 && b[1] < 0x80:
+		f.b = b[2:]
+		return uint64(b[0]&0x7f) | uint64(b[1])<<7
 	}
 	return f.longVarint()
 }
