@@ -204,7 +204,22 @@ func FuzzFeatures(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(b)
-	f.Fuzz(func(t *testing.T, b []byte) { again(t, &featuresCodec, b) })
+	f.Fuzz(func(t *testing.T, b []byte) {
+		again(t, &featuresCodec, b)
+		var r, scored record.Record
+		scored.VerdictNote, scored.SchemaHash = "left over", "left over"
+		if wire.UnmarshalFeatures(b, &r) != nil {
+			return
+		}
+		v, err := wire.MarshalScored(nil, b, &r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		verdictCodec.reads(t, v, &scored)
+		if d := cmp.Diff(&r, &scored, same); d != "" {
+			t.Fatalf("scored is not what was read (-read +scored):\n%s", d)
+		}
+	})
 }
 
 func FuzzVerdict(f *testing.F) {

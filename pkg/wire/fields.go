@@ -63,9 +63,13 @@ func (f *fields) broken(why error) {
 }
 
 func (f *fields) varint() uint64 {
-	if b := f.b; len(b) > 0 && b[0] < 0x80 {
+	switch b := f.b; {
+	case len(b) > 0 && b[0] < 0x80:
 		f.b = b[1:]
 		return uint64(b[0])
+	case len(b) > 1 && b[1] < 0x80:
+		f.b = b[2:]
+		return uint64(b[0]&0x7f) | uint64(b[1])<<7
 	}
 	return f.longVarint()
 }
@@ -131,9 +135,7 @@ func (f *fields) message() fields { return fields{b: f.bytes(), check: f.check} 
 // them when they came packed, and otherwise the one at hand. A reader takes them by pop.
 func (f *fields) varints() (b []byte, n int) {
 	if f.tag&7 != length {
-		b = f.b
-		f.longVarint()
-		return b[:len(b)-len(f.b)], 1
+		return f.single(), 1
 	}
 	b = f.bytes()
 	for _, c := range b {
@@ -146,6 +148,15 @@ func (f *fields) varints() (b []byte, n int) {
 		return nil, 0
 	}
 	return b, n
+}
+
+// single returns the bytes of the value at hand, none when it is broken.
+func (f *fields) single() []byte {
+	b := f.b
+	if f.skip(); f.err != nil {
+		return nil
+	}
+	return b[:len(b)-len(f.b)]
 }
 
 // pop takes the first of several varints.
@@ -171,9 +182,7 @@ func (f *fields) popLong(b []byte) (uint64, []byte) {
 // fixed returns the entries of a repeated number of size bytes, as varints does.
 func (f *fields) fixed(size int) []byte {
 	if f.tag&7 != length {
-		b := f.b
-		f.skip()
-		return b[:len(b)-len(f.b)]
+		return f.single()
 	}
 	b := f.bytes()
 	if len(b)%size != 0 {

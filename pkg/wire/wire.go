@@ -11,6 +11,11 @@
 // header HeaderMessage with the full name of its message. What comes off the bus
 // is not trusted: sizes and ranges are checked, and a message that breaks them is
 // an error that wraps ErrMalformed.
+//
+// Flow, Features and Verdict are written and read by hand (fields.go and writer.go
+// have the primitives); the code generated of the schema is what the tests hold them
+// to. What is read into a value uses its memory again, and its strings and bytes alias
+// the message, which nobody may write to afterwards.
 package wire
 
 import (

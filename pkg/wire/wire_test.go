@@ -223,6 +223,9 @@ func TestMalformedMessagesAreRefused(t *testing.T) {
 	}
 	cases := map[string][]byte{
 		"empty":                     {},
+		"a cut entry":               []byte("\x68\x80"),
+		"an entry too long":         []byte("\x68\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f"),
+		"packed entries too long":   []byte("\x6a\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f"),
 		"random":                    []byte("\x9c\x00 certainly no protobuf"),
 		"cut":                       protowire.AppendVarint(protowire.AppendTag(nil, 2, protowire.BytesType), 400),
 		"flow_id: 15 bytes":         valid(func(m *trenchv1.Flow) { m.FlowId = m.FlowId[:15] }),
@@ -252,7 +255,7 @@ func TestMalformedMessagesAreRefused(t *testing.T) {
 		}
 	}
 	var r record.Record
-	for _, b := range [][]byte{{}, []byte("\x01"), {0x0a, 0x00}} {
+	for _, b := range [][]byte{{}, []byte("\x01"), {0x0a, 0x00}, []byte("\x15\x00"), []byte("\x12\x03abc"), []byte("\x0a\x02\x68\x80"), []byte("\x0a\x04\x6a\x02\x01\x80")} {
 		if err := wire.UnmarshalVerdict(b, &r); !errors.Is(err, wire.ErrMalformed) {
 			t.Errorf("verdict %x: err = %v, want ErrMalformed", b, err)
 		}
