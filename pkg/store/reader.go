@@ -63,8 +63,8 @@ func (l *Letter) Whole() error {
 type LetterFilter struct {
 	IDs          []string // any of these
 	Stage, Topic string
-	Error        string // is part of the error text, in any case
-	Flow         flow.ID
+	Error        string    // is part of the error text, in any case
+	Key          []byte    // of the record; a flow_id's bytes for those of a flow
 	Since, Until time.Time // when it was given up
 	Replayed     bool      // also those that were replayed
 	Limit        int
@@ -86,8 +86,8 @@ func (f LetterFilter) where() (string, []any) {
 	if f.Error != "" {
 		add("positionCaseInsensitiveUTF8(error, ?) > 0", f.Error)
 	}
-	if f.Flow != (flow.ID{}) {
-		add("key = unhex(?)", hex.EncodeToString(f.Flow[:]))
+	if len(f.Key) > 0 {
+		add("key = unhex(?)", hex.EncodeToString(f.Key))
 	}
 	if !f.Since.IsZero() {
 		add("failed >= fromUnixTimestamp64Nano(?, 'UTC')", f.Since.UnixNano())

@@ -74,9 +74,11 @@ func (f *letterFlags) filter(ids []string, now time.Time) (store.LetterFilter, e
 	}
 	var err error
 	if f.flow != "" {
-		if out.Flow, err = flow.ParseID(f.flow); err != nil {
+		id, err := flow.ParseID(f.flow)
+		if err != nil {
 			return out, fmt.Errorf("--flow: %w", err)
 		}
+		out.Key = id[:]
 	}
 	if out.Since, err = moment(f.since, now); err != nil {
 		return out, fmt.Errorf("--since: %w", err)

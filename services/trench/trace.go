@@ -94,7 +94,7 @@ func traceStore(ctx context.Context, b *backends, id flow.ID, w io.Writer) (int,
 		fmt.Fprintf(w, "in ClickHouse since %s: part %d, %s, %s%s\n", x.Inserted.UTC().Format(time.DateTime), x.Part, state, x.Verdict, counts)
 		printHops(w, x.Trace)
 	}
-	err = r.Letters(ctx, store.LetterFilter{Flow: id, Replayed: true}, func(l *store.Letter) error {
+	err = r.Letters(ctx, store.LetterFilter{Key: id[:], Replayed: true}, func(l *store.Letter) error {
 		found++
 		fmt.Fprintf(w, "dead letter %s: given up by %s at %s, %s: %s\n", l.ID, terminal.Printable(l.Stage), l.Failed.UTC().Format(time.RFC3339),
 			terminal.Printable(origin(l)), terminal.Printable(l.Error))
