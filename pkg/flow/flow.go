@@ -179,3 +179,9 @@ type Flow struct {
 	DNS           DNSContext
 	HTTP          *HTTPContext // nil when no HTTP was watched
 }
+
+// Reset empties f and keeps the memory of its lists of numbers, which is its own; byte
+// slices may be parts of the message that f was read from.
+func (f *Flow) Reset() {
+	*f = Flow{VLAN: f.VLAN[:0], Packets: f.Packets[:0], Records: f.Records[:0]}
+}

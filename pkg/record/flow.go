@@ -37,6 +37,15 @@ func (r *Record) SetFlow(f *flow.Flow) {
 	}
 }
 
+// Reset empties r and keeps the memory of its lists of numbers, which is its own;
+// strings and what holds them may be parts of the message that r was read from.
+func (r *Record) Reset() {
+	*r = Record{
+		VLAN: r.VLAN[:0], SPLT: r.SPLT[:0], ByteDist: r.ByteDist[:0], Vector: r.Vector[:0],
+		TLSClientCiphers: r.TLSClientCiphers[:0], TLSClientExtensions: r.TLSClientExtensions[:0], TLSServerExtensions: r.TLSServerExtensions[:0],
+	}
+}
+
 // Entropy returns the Shannon entropy of counted bytes in bits per byte, NaN
 // when none were counted.
 func Entropy(counts *[256]uint16) float64 {

@@ -65,6 +65,9 @@ func (l *lane[T]) reset() {
 	clear(l.records)
 	clear(l.batch.Records)
 	clear(l.losses)
+	for i := range l.values[:min(len(l.values), len(l.records))] {
+		forget(&l.values[i])
+	}
 	l.records, l.batch.Records, l.losses = l.records[:0], l.batch.Records[:0], l.losses[:0]
 	l.err, l.doomed = nil, false
 	l.finished.Store(false)

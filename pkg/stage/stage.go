@@ -65,7 +65,7 @@ var ErrPermanent = fault.ErrConfiguration
 // Pipe is a Handler that processes values and writes what comes out to the bus.
 type Pipe[In, Out any] struct {
 	// Process fills out[i] from in[i]; out's elements are those of an earlier
-	// batch, so that their memory can be used again.
+	// batch, reset, so that their memory can be used again.
 	Process func(in []In, out []Out)
 	// Encode makes the record to write, from what the record says that was read. Its
 	// bytes must be new: the bus may keep them.
@@ -85,6 +85,11 @@ func (p *Pipe[In, Out]) Handle(ctx context.Context, batch Batch[In]) ([]Reject, 
 		p.out = append(p.out, make([]Out, n)...)
 	}
 	out := p.out[:len(batch.Values)]
+	defer func() {
+		for i := range out {
+			forget(&out[i])
+		}
+	}()
 	p.Process(batch.Values, out)
 	p.records, p.index = make([]bus.Record, 0, len(out)), p.index[:0]
 	var rejects []Reject
@@ -110,4 +115,16 @@ func (p *Pipe[In, Out]) Handle(ctx context.Context, batch Batch[In]) ([]Reject, 
 		return nil, err
 	}
 	return rejects, nil
+}
+
+// forget empties a value between batches. A decoded value may alias the record it was
+// read from, and with that the whole batch that Kafka sent: kept here, thousands of
+// them would be kept alive. A value with a Reset method keeps what memory is its own.
+func forget[T any](v *T) {
+	if r, ok := any(v).(interface{ Reset() }); ok {
+		r.Reset()
+		return
+	}
+	var zero T
+	*v = zero
 }

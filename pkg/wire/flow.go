@@ -201,9 +201,8 @@ func UnmarshalFlow(b []byte, f *flow.Flow) error {
 	if err := checkSize(b, "flow"); err != nil {
 		return err
 	}
-	vlan, packets, records, http := f.VLAN[:0], f.Packets[:0], f.Records[:0], f.HTTP
-	*f = flow.Flow{}
-	f.VLAN, f.Packets, f.Records = vlan, packets, records
+	http := f.HTTP
+	f.Reset()
 	r := flowReader{check: &check{size: cap(b)}, f: f}
 	r.fields(b, http)
 	r.assemble()

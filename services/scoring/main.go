@@ -103,9 +103,7 @@ func handler(source *scoring.Source, schema *features.Schema, producer bus.Produ
 		Process: func(in, out []record.Record) {
 			rows = rows[:0]
 			for i := range in {
-				reasons, shadow := out[i].Reasons, out[i].Shadow // the only lists that scoring writes to
 				out[i] = in[i]
-				out[i].Reasons, out[i].Shadow = reasons, shadow
 				rows = append(rows, &out[i])
 			}
 			scorer.Process(rows)
