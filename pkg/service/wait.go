@@ -23,6 +23,7 @@ const (
 	lookEvery = 500 * time.Millisecond
 	lookFor   = 10 * time.Second
 	sayEvery  = 10 * time.Second
+	sayNews   = 2 * time.Second // when the reason is another one
 )
 
 // waiting is what a program still waits for.
@@ -45,7 +46,8 @@ func (w *waiting) all(ctx context.Context, needs map[string]obs.Check) error {
 
 func (w *waiting) one(ctx context.Context, name string, check obs.Check) error {
 	start := time.Now()
-	for said := (time.Time{}); ; {
+	said, reason := time.Time{}, ""
+	for {
 		err := look(ctx, check)
 		if ctx.Err() != nil {
 			return nil
@@ -59,8 +61,8 @@ func (w *waiting) one(ctx context.Context, name string, check obs.Check) error {
 			return nil
 		case fault.Of(err) == fault.Configuration:
 			return err
-		case time.Since(said) >= sayEvery:
-			said = time.Now()
+		case time.Since(said) >= sayEvery || time.Since(said) >= sayNews && err.Error() != reason:
+			said, reason = time.Now(), err.Error()
 			w.log.Warn("waiting", "for", name, "since", time.Since(start).Round(100*time.Millisecond), "err", err)
 		}
 		select {
