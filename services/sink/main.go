@@ -18,6 +18,7 @@ import (
 	"trench/pkg/bus"
 	"trench/pkg/bus/kafka"
 	"trench/pkg/config"
+	"trench/pkg/fault"
 	"trench/pkg/obs"
 	"trench/pkg/record"
 	"trench/pkg/service"
@@ -63,7 +64,8 @@ func run(ctx context.Context, args []string, stderr io.Writer) int {
 	}, args, stderr)
 }
 
-// needs waits for a server with tables; tables that do not fit end the service.
+// needs waits for a server with tables, and for a migration that is under way or
+// still to come; tables that do not fit although all are done end the service.
 func (s *settings) needs() (map[string]obs.Check, error) {
 	return map[string]obs.Check{"clickhouse": func(ctx context.Context) error {
 		w, err := store.NewWriter(s.ClickHouse)
@@ -71,7 +73,14 @@ func (s *settings) needs() (map[string]obs.Check, error) {
 			return fmt.Errorf("%w: %w", service.ErrFatal, err)
 		}
 		defer w.Close()
-		return w.Check(ctx)
+		applied, unknown := w.Applied(ctx) // before the check: a migration may end in between
+		err = w.Check(ctx)
+		code, _ := fault.CodeOf(unknown)
+		if fault.Of(err) == fault.Configuration && (unknown == nil && int(applied) < len(migrations()) || code.Name == "UNKNOWN_TABLE") {
+			return fmt.Errorf("%w: database %s at %v is at migration %04d of %04d (run `trench migrate`)",
+				store.ErrNotMigrated, s.ClickHouse.Database, s.ClickHouse.Addr, applied, len(migrations()))
+		}
+		return err
 	}}, nil
 }
 
@@ -102,7 +111,10 @@ func (s *settings) run(ctx context.Context, env *service.Env) error {
 		NewHandler: func() stage.Handler[wire.DeadLetter] { return &inserter[wire.DeadLetter]{insert: w.WriteDeadLetters} },
 	}
 	letters.Config.Workers, letters.Config.InFlight = 1, 1
-	env.SetReady(func(ctx context.Context) error { return errors.Join(verdicts.Ready(ctx), letters.Ready(ctx)) })
+	// Without rows on their way only a question tells that ClickHouse is away.
+	env.SetReady(func(ctx context.Context) error {
+		return errors.Join(verdicts.Ready(ctx), letters.Ready(ctx), w.Ping(ctx))
+	})
 	env.SetLive(func(ctx context.Context) error { return errors.Join(verdicts.Live(ctx), letters.Live(ctx)) })
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return verdicts.Run(ctx) })
@@ -113,12 +125,18 @@ func (s *settings) run(ctx context.Context, env *service.Env) error {
 	return g.Wait()
 }
 
-// sayNewer logs that the database was migrated by a later version than this one.
-func sayNewer(ctx context.Context, w *store.Writer, log *slog.Logger) {
+// migrations are those that this program knows.
+func migrations() []store.Migration {
 	known, err := store.Migrations(schemas.ClickHouse, "clickhouse")
 	if err != nil {
 		panic(err) // they are part of this program
 	}
+	return known
+}
+
+// sayNewer logs that the database was migrated by a later version than this one.
+func sayNewer(ctx context.Context, w *store.Writer, log *slog.Logger) {
+	known := migrations()
 	switch applied, err := w.Applied(ctx); {
 	case err != nil:
 		log.Warn("the schema's version is not known", "err", err)

@@ -81,6 +81,27 @@ func TestServicesStartInAnyOrder(t *testing.T) {
 	p.compare(t)
 	for _, name := range order {
 		running[name].waitReady(t)
+	}
+
+	// With nothing on its way the sink says, too, that it could not go on.
+	for _, do := range []struct{ harm, mend func(string) error }{
+		{parts.Freeze, parts.Thaw}, {func(name string) error { return parts.Down(name) }, func(name string) error { return parts.Up(name) }},
+	} {
+		if err := do.harm(local.ClickHousePart); err != nil {
+			t.Fatal(err)
+		}
+		if body, err := running["sink"].get("/readyz"); err == nil || !strings.Contains(err.Error(), "clickhouse at") {
+			t.Errorf("sink without ClickHouse is ready: %s, err = %v", body, err)
+		}
+		if _, err := running["sink"].get("/healthz"); err != nil {
+			t.Errorf("sink without ClickHouse is not healthy: %v", err)
+		}
+		if err := do.mend(local.ClickHousePart); err != nil {
+			t.Fatal(err)
+		}
+		running["sink"].waitReady(t)
+	}
+	for _, name := range order {
 		running[name].stop(t)
 	}
 }
