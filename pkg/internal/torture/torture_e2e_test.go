@@ -52,7 +52,11 @@ func TestTorture(t *testing.T) {
 	table := torture.Table(r.lines)
 	t.Logf("flows of %d capture files at %d flows/s:\n%s", r.files, rate, table)
 	if *report != "" && !t.Failed() {
-		heading := fmt.Sprintf("%d capture files, %d flows, %d flows a second; %s", r.files, r.files*r.flowsPerFile, rate, time.Now().UTC().Format(time.DateOnly))
+		flows := 0
+		for _, l := range r.lines {
+			flows += l.Flows
+		}
+		heading := fmt.Sprintf("%d capture files, %d flows, %d flows a second; %s", r.files, flows, rate, time.Now().UTC().Format(time.DateOnly))
 		if err := torture.WriteReport(*report, heading, table); err != nil {
 			t.Error(err)
 		}
@@ -244,6 +248,9 @@ func (r *run) phase(t *testing.T, p phase) {
 		}
 		line.Faults = p.harm(t, r)
 		poisoned := poison.stop(t)
+		for _, keys := range poisoned {
+			line.Faults += len(keys)
+		}
 		stop()
 		fed.Wait()
 		if feedErr != nil {
