@@ -9,8 +9,8 @@ import (
 	"trench/pkg/wire"
 )
 
-// The decoders below use the memory of the value again, and its strings and bytes
-// alias the record's, which nobody writes to.
+// The decoders below reset the value, as its Reset does; strings and bytes of it alias
+// the record's, which nobody writes to.
 
 // DecodeFlow reads a record of the topic wire.TopicFlows.
 func DecodeFlow(rec *bus.Record, f *flow.Flow) error {

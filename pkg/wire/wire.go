@@ -14,8 +14,8 @@
 //
 // Flow, Features and Verdict are written and read by hand (fields.go and writer.go
 // have the primitives); the code generated of the schema is what the tests hold them
-// to. What is read into a value uses its memory again, and its strings and bytes alias
-// the message, which nobody may write to afterwards.
+// to. What is read resets the value first, so that its lists of numbers keep their
+// memory; its strings and bytes alias the message, which nobody may write to afterwards.
 package wire
 
 import (
