@@ -21,7 +21,6 @@ import (
 
 	"trench/pkg/bus/kafka"
 	"trench/pkg/config"
-	"trench/pkg/fault"
 	"trench/pkg/obs"
 	"trench/pkg/stage"
 )
@@ -88,9 +87,6 @@ type Program struct {
 	// being ready and healthy as soon as it knows them.
 	Run func(ctx context.Context, env *Env) error
 }
-
-// ErrFatal is wrapped by errors of Needs that waiting will not end.
-var ErrFatal = fault.ErrConfiguration
 
 // Env is what a service works with.
 type Env struct {

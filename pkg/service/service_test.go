@@ -16,6 +16,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kfake"
 
+	"trench/pkg/fault"
 	"trench/pkg/obs"
 	"trench/pkg/service"
 	"trench/pkg/stage"
@@ -169,7 +170,7 @@ func TestItWaitsForWhatItNeeds(t *testing.T) {
 		t.Errorf("exit code %d after %d tries:\n%s", code, tries, &log)
 	}
 	p.Needs = func() (map[string]obs.Check, error) {
-		return map[string]obs.Check{"the store": func(context.Context) error { return fmt.Errorf("%w: wrong column", service.ErrFatal) }}, nil
+		return map[string]obs.Check{"the store": func(context.Context) error { return fmt.Errorf("%w: wrong column", fault.ErrConfiguration) }}, nil
 	}
 	log = safe{}
 	if code := service.Main(t.Context(), p, nil, &log); code != service.ExitFailed || !strings.Contains(log.String(), "wrong column") {

@@ -22,9 +22,10 @@
 // and delivered again, and so is everything after a batch that failed for good.
 //
 // What an error means is its class in package fault. A transient one is tried again
-// for as long as the claim lasts. Of a batch that is refused as a whole, or makes
-// its handler panic, the halves are handled one after the other, and halves of
-// these, until the record that does it is alone: that one becomes a dead letter.
+// for as long as the claim lasts. A handler that knows which values are to blame says
+// so itself. Of a batch that it refuses as a whole, or that makes it panic, the halves are
+// handled one after the other, and halves of these, until the record that does it is
+// alone: that one becomes a dead letter.
 package stage
 
 import (
@@ -32,7 +33,6 @@ import (
 	"errors"
 
 	"trench/pkg/bus"
-	"trench/pkg/fault"
 )
 
 // Handler takes the batches of a stage to their end. It is used by one goroutine at
@@ -58,9 +58,6 @@ type Reject struct {
 	Index int
 	Err   error
 }
-
-// ErrPermanent is wrapped by errors that trying again will not end.
-var ErrPermanent = fault.ErrConfiguration
 
 // Pipe is a Handler that processes values and writes what comes out to the bus.
 type Pipe[In, Out any] struct {

@@ -18,6 +18,7 @@ import (
 	"trench/pkg/bus"
 	"trench/pkg/bus/kafka"
 	"trench/pkg/config"
+	"trench/pkg/fault"
 	"trench/pkg/obs"
 	"trench/pkg/record"
 	"trench/pkg/service"
@@ -68,7 +69,7 @@ func (s *settings) needs() (map[string]obs.Check, error) {
 	return map[string]obs.Check{"clickhouse": func(ctx context.Context) error {
 		w, err := store.NewWriter(s.ClickHouse)
 		if err != nil {
-			return fmt.Errorf("%w: %w", service.ErrFatal, err)
+			return fmt.Errorf("%w: %w", fault.ErrConfiguration, err)
 		}
 		defer w.Close()
 		return w.Check(ctx)

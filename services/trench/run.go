@@ -16,6 +16,7 @@ import (
 	"trench/pkg/app"
 	"trench/pkg/config"
 	"trench/pkg/export"
+	"trench/pkg/fault"
 	"trench/pkg/features"
 	"trench/pkg/obs"
 	"trench/pkg/record"
@@ -141,7 +142,7 @@ func (s *sensor) run(ctx context.Context, stdin io.Reader, stdout, stderr io.Wri
 			return err
 		}
 		defer w.Close()
-		if err := w.Check(ctx); errors.Is(err, store.ErrPermanent) {
+		if err := w.Check(ctx); errors.Is(err, fault.ErrConfiguration) {
 			return err
 		}
 		k := &keeper{w: w, log: log, refused: promauto.With(reg).NewCounter(prometheus.CounterOpts{
@@ -200,7 +201,7 @@ func (k *keeper) keep(ctx context.Context, rows []*record.Record) error {
 				k.log.Error("clickhouse does not take a row", "flow", rows[r.Index].FlowID.String(), "err", r.Err)
 			}
 			return nil
-		case errors.Is(err, store.ErrPermanent):
+		case errors.Is(err, fault.ErrConfiguration):
 			return fmt.Errorf("clickhouse: %w", err)
 		}
 		k.log.Warn("clickhouse takes no rows, they wait", "rows", len(rows), "err", err)
