@@ -1,6 +1,7 @@
 package stage
 
 import (
+	"fmt"
 	"time"
 
 	"trench/pkg/bus"
@@ -76,6 +77,19 @@ func EncodeVerdict(r *record.Record, from *bus.Record) (bus.Record, error) {
 		b, err = wire.MarshalScored(nil, from.Value, r)
 	}
 	return keyed(wire.TopicVerdicts, wire.MessageVerdict, r.FlowID, b), err
+}
+
+// EncodeDeadLetter makes the record of the topic wire.TopicDeadLetter, with the key of
+// the record that is given up.
+func EncodeDeadLetter(d *wire.DeadLetter) bus.Record {
+	b, err := wire.MarshalDeadLetter(nil, d)
+	if err != nil { // it is cut to fit, so this can only be a fault in wire
+		panic(fmt.Sprintf("dead letter does not fit: %v", err))
+	}
+	return bus.Record{
+		Topic: wire.TopicDeadLetter, Key: d.Key, Value: b,
+		Headers: []bus.Header{{Key: wire.HeaderMessage, Value: []byte(wire.MessageDeadLetter)}},
+	}
 }
 
 func keyed(topic, message string, id flow.ID, value []byte) bus.Record {

@@ -10,6 +10,7 @@ import (
 
 	"trench/pkg/bus"
 	"trench/pkg/spool"
+	"trench/pkg/stage"
 	"trench/pkg/wire"
 )
 
@@ -427,14 +428,7 @@ func (o *outbox) send(ctx context.Context, records []bus.Record) (left []bus.Rec
 // bury makes the dead letter of a flow that does not fit on the bus.
 func bury(key, value []byte, why error) bus.Record {
 	now := time.Now()
-	letter, err := wire.MarshalDeadLetter(nil, &wire.DeadLetter{
+	return stage.EncodeDeadLetter(&wire.DeadLetter{
 		Stage: name, Error: why.Error(), Topic: wire.TopicFlows, Partition: -1, Offset: -1, Time: now, Failed: now, Key: key, Value: value,
 	})
-	if err != nil { // it is cut to fit, so this can only be a fault in wire
-		panic(fmt.Sprintf("dead letter does not fit: %v", err))
-	}
-	return bus.Record{
-		Topic: wire.TopicDeadLetter, Key: key, Value: letter,
-		Headers: []bus.Header{{Key: wire.HeaderMessage, Value: []byte(wire.MessageDeadLetter)}},
-	}
 }

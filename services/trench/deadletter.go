@@ -105,7 +105,7 @@ func moment(s string, now time.Time) (time.Time, error) {
 	return time.Time{}, fmt.Errorf("%q is neither a time such as 2026-01-31T12:00:00Z, nor a date, nor an age such as 90m", s)
 }
 
-// letters opens the store and calls each with the letters that flags and ids mean.
+// letters opens the store and calls do with the filter that flags and ids mean.
 func (f *letterFlags) letters(ctx context.Context, ids []string, do func(context.Context, *backends, *store.Reader, store.LetterFilter) error) error {
 	filter, err := f.filter(ids, time.Now())
 	if err != nil {
