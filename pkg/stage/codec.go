@@ -80,14 +80,14 @@ func EncodeVerdict(r *record.Record, from *bus.Record) (bus.Record, error) {
 }
 
 // EncodeDeadLetter makes the record of the topic wire.TopicDeadLetter, with the key of
-// the record that is given up.
+// the record that is given up, cut as in the letter itself: it fits whatever that was.
 func EncodeDeadLetter(d *wire.DeadLetter) bus.Record {
 	b, err := wire.MarshalDeadLetter(nil, d)
 	if err != nil { // it is cut to fit, so this can only be a fault in wire
 		panic(fmt.Sprintf("dead letter does not fit: %v", err))
 	}
 	return bus.Record{
-		Topic: wire.TopicDeadLetter, Key: d.Key, Value: b,
+		Topic: wire.TopicDeadLetter, Key: d.Key[:min(len(d.Key), wire.MaxKey)], Value: b,
 		Headers: []bus.Header{{Key: wire.HeaderMessage, Value: []byte(wire.MessageDeadLetter)}},
 	}
 }

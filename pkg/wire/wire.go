@@ -62,8 +62,10 @@ const (
 	MaxVector = 1 << 14
 	// MaxList is how many entries any other list may have.
 	MaxList = 1 << 14
-	// MaxOriginal is how many bytes of a refused record a dead letter keeps.
+	// MaxOriginal and MaxKey are how many bytes of a refused record's value and key a
+	// dead letter keeps.
 	MaxOriginal = 256 << 10
+	MaxKey      = 4 << 10
 )
 
 // ErrMalformed is wrapped by the error for a message that is not what the
