@@ -49,13 +49,13 @@ func tls(in fields, t *record.TLS) {
 		case 1<<3 | length:
 			t.Group = in.string()
 		case 2<<3 | length, 2<<3 | varint:
-			t.ClientVersions = in.u16s("tls.client_versions", t.ClientVersions)
+			t.ClientVersions = list(&in, "tls.client_versions", t.ClientVersions, MaxList)
 		case 3<<3 | length, 3<<3 | varint:
-			t.ClientGroups = in.u16s("tls.client_groups", t.ClientGroups)
+			t.ClientGroups = list(&in, "tls.client_groups", t.ClientGroups, MaxList)
 		case 4<<3 | length, 4<<3 | varint:
-			t.ClientKeyShares = in.u16s("tls.client_key_shares", t.ClientKeyShares)
+			t.ClientKeyShares = list(&in, "tls.client_key_shares", t.ClientKeyShares, MaxList)
 		case 5<<3 | length, 5<<3 | varint:
-			t.ClientSignatures = in.u16s("tls.client_signatures", t.ClientSignatures)
+			t.ClientSignatures = list(&in, "tls.client_signatures", t.ClientSignatures, MaxList)
 		case 6<<3 | length:
 			t.ClientALPN = in.strings("tls.client_alpn", t.ClientALPN)
 		case 7<<3 | varint:
@@ -145,7 +145,7 @@ func quic(in fields, q *record.QUIC) {
 		case 6<<3 | length:
 			q.Versions = in.strings("quic.versions", q.Versions)
 		case 7<<3 | length, 7<<3 | varint:
-			q.Parameters = wide(&in, "quic.parameters", q.Parameters, MaxList)
+			q.Parameters = list(&in, "quic.parameters", q.Parameters, MaxList)
 		case 8<<3 | length:
 			q.UserAgent = in.string()
 		default:
@@ -209,7 +209,7 @@ func dhcp(in fields, d *record.DHCP) {
 		case 5<<3 | length:
 			d.ClientID = in.string()
 		case 6<<3 | length, 6<<3 | varint:
-			d.Parameters = wide(&in, "dhcp.parameters", d.Parameters, MaxList)
+			d.Parameters = list(&in, "dhcp.parameters", d.Parameters, MaxList)
 		case 7<<3 | length:
 			d.Address = in.string()
 		default:

@@ -192,23 +192,9 @@ func (f *fields) fixed(size int) []byte {
 	return b
 }
 
-func (f *fields) u16s(field string, dst []uint16) []uint16 {
-	b, n := f.varints()
-	if !f.fits(field, len(dst)+n, MaxList) {
-		return dst
-	}
-	dst = slices.Grow(dst, n)
-	for len(b) > 0 {
-		var v uint64
-		v, b = f.pop(b)
-		dst = append(dst, f.u16(field, uint32(v)))
-	}
-	return dst
-}
-
-// wide reads a list of numbers; of those that are too long the lower bits count, as
-// protobuf wants it.
-func wide[T uint32 | uint64](f *fields, field string, dst []T, limit int) []T {
+// list reads numbers of a list. Of those too long for 32 or 64 bits the lower ones
+// count, as protobuf wants it; the schema has no 16 bits, so these are checked.
+func list[T uint16 | uint32 | uint64](f *fields, field string, dst []T, limit int) []T {
 	b, n := f.varints()
 	if !f.fits(field, len(dst)+n, limit) {
 		return dst
@@ -217,6 +203,9 @@ func wide[T uint32 | uint64](f *fields, field string, dst []T, limit int) []T {
 	for len(b) > 0 {
 		var v uint64
 		v, b = f.pop(b)
+		if ^T(0) == math.MaxUint16 {
+			v = uint64(f.u16(field, uint32(v)))
+		}
 		dst = append(dst, T(v))
 	}
 	return dst

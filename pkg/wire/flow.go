@@ -236,7 +236,7 @@ func (r *flowReader) fields(b []byte) {
 		case 12<<3 | varint:
 			r.serverPort = in.uint32()
 		case 13<<3 | length, 13<<3 | varint:
-			f.VLAN = in.u16s("vlan", f.VLAN)
+			f.VLAN = list(&in, "vlan", f.VLAN, MaxList)
 		case 14<<3 | length:
 			f.Tunnel = in.string()
 		case 15<<3 | length:

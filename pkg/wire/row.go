@@ -216,7 +216,7 @@ func (x *rowReader) row(outer *fields) {
 		case 12<<3 | varint:
 			x.serverPort = in.uint32()
 		case 13<<3 | length, 13<<3 | varint:
-			r.VLAN = in.u16s("vlan", r.VLAN)
+			r.VLAN = list(&in, "vlan", r.VLAN, MaxList)
 		case 14<<3 | length:
 			r.Tunnel = in.string()
 		case 15<<3 | fixed64:
@@ -264,7 +264,7 @@ func (x *rowReader) row(outer *fields) {
 		case 30<<3 | fixed64:
 			r.EntropyS2C = in.double()
 		case 31<<3 | length, 31<<3 | varint:
-			r.ByteDist = wide(&in, "byte_dist", r.ByteDist, 256)
+			r.ByteDist = list(&in, "byte_dist", r.ByteDist, 256)
 		case 32<<3 | length:
 			r.TLSVersion = in.string()
 		case 33<<3 | length:
@@ -286,11 +286,11 @@ func (x *rowReader) row(outer *fields) {
 		case 41<<3 | length:
 			r.QUICVersion = in.string()
 		case 42<<3 | length, 42<<3 | varint:
-			r.TLSClientCiphers = in.u16s("tls_client_ciphers", r.TLSClientCiphers)
+			r.TLSClientCiphers = list(&in, "tls_client_ciphers", r.TLSClientCiphers, MaxList)
 		case 43<<3 | length, 43<<3 | varint:
-			r.TLSClientExtensions = in.u16s("tls_client_extensions", r.TLSClientExtensions)
+			r.TLSClientExtensions = list(&in, "tls_client_extensions", r.TLSClientExtensions, MaxList)
 		case 44<<3 | length, 44<<3 | varint:
-			r.TLSServerExtensions = in.u16s("tls_server_extensions", r.TLSServerExtensions)
+			r.TLSServerExtensions = list(&in, "tls_server_extensions", r.TLSServerExtensions, MaxList)
 		case 45<<3 | varint:
 			r.TLSKeyBits = in.uint32()
 		case 46<<3 | length:

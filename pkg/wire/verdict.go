@@ -257,10 +257,10 @@ func reason(outer *fields, reasons []record.Reason) []record.Reason {
 	return reasons
 }
 
-func shadow(outer *fields, list []record.Shadow) []record.Shadow {
-	s := one(outer, "shadow", &list)
+func shadow(outer *fields, models []record.Shadow) []record.Shadow {
+	s := one(outer, "shadow", &models)
 	if s == nil {
-		return list
+		return models
 	}
 	for in := outer.message(); in.next(); {
 		switch in.tag {
@@ -276,5 +276,5 @@ func shadow(outer *fields, list []record.Shadow) []record.Shadow {
 			in.skip()
 		}
 	}
-	return list
+	return models
 }
