@@ -43,8 +43,9 @@ type line struct {
 
 func (l *line) Write(ctx context.Context, records []bus.Record) error {
 	for !l.up.Load() {
-		sleep(ctx, time.Millisecond)
-		if ctx.Err() != nil {
+		select {
+		case <-time.After(time.Millisecond):
+		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}

@@ -189,7 +189,7 @@ func (k *keeper) keep(ctx context.Context, rows []*record.Record) error {
 	for _, r := range rows {
 		r.Trace = []record.Hop{{Stage: "run", Micros: now, Partition: -1, Offset: -1}}
 	}
-	for wait := 100 * time.Millisecond; ; {
+	for wait := (fault.Backoff{Min: 100 * time.Millisecond, Max: 5 * time.Second}); ; {
 		err := k.w.Write(late, rows)
 		var refused *store.RefusedError
 		switch {
@@ -205,11 +205,8 @@ func (k *keeper) keep(ctx context.Context, rows []*record.Record) error {
 			return fmt.Errorf("clickhouse: %w", err)
 		}
 		k.log.Warn("clickhouse takes no rows, they wait", "rows", len(rows), "err", err)
-		select {
-		case <-late.Done():
+		if wait.Wait(late) != nil {
 			return fmt.Errorf("clickhouse: %d rows left unwritten: %w", len(rows), err)
-		case <-time.After(wait):
-			wait = min(2*wait, 5*time.Second)
 		}
 	}
 }

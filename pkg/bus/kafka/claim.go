@@ -71,7 +71,7 @@ func (c *claim) Commit(ctx context.Context, next map[int]int64) error {
 		if classify(err) != transient || !temporary(err) {
 			return fmt.Errorf("commit: %w: %w", bus.ErrClaimLost, err)
 		}
-		if wait.sleep(ctx) != nil {
+		if wait.Wait(ctx) != nil {
 			return fmt.Errorf("commit: %w: %w", context.Cause(ctx), err)
 		}
 	}

@@ -80,12 +80,13 @@ func (c *Consumer) Run(ctx context.Context, serve func(context.Context, bus.Clai
 				c.log.Warn("can not join the group, trying again", "err", err)
 			}
 			fails++
-			if wait.sleep(ctx) != nil {
+			if wait.Wait(ctx) != nil {
 				return nil
 			}
 			continue
 		}
-		wait, fails = newBackoff(), 0
+		fails = 0
+		wait.Reset()
 		c.metrics.generation()
 		done := make(chan error, 1)
 		gen.Start(func(genCtx context.Context) { done <- c.serve(ctx, genCtx, client, gen, serve) })

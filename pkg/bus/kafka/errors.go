@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"errors"
+	"time"
 
 	kafkago "github.com/segmentio/kafka-go"
 
@@ -25,4 +26,8 @@ func explain(err error) error {
 		return &fault.Error{Code: fault.Lookup(fault.Kafka, int(code)), Err: err}
 	}
 	return fault.Explain(err)
+}
+
+func newBackoff() *fault.Backoff {
+	return &fault.Backoff{Min: 100 * time.Millisecond, Max: 5 * time.Second}
 }

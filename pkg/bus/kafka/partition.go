@@ -50,7 +50,8 @@ func (p *partition) run(ctx context.Context, committed int64) error {
 		case ctx.Err() != nil:
 			return nil
 		case err == nil:
-			wait, fails = newBackoff(), 0
+			fails = 0
+			wait.Reset()
 			continue
 		case errors.Is(err, kafkago.OffsetOutOfRange): // no fault: start says what it means
 			known = false
@@ -65,7 +66,7 @@ func (p *partition) run(ctx context.Context, committed int64) error {
 			p.log.Warn("can not read, trying again", "partition", p.id, "err", err)
 		}
 		fails++
-		if wait.sleep(ctx) != nil {
+		if wait.Wait(ctx) != nil {
 			return nil
 		}
 	}

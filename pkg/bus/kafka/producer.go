@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -117,14 +116,14 @@ func (p *Producer) Write(ctx context.Context, records []bus.Record) error {
 			return fatal
 		}
 		if failed == nil {
-			wait = newBackoff()
+			wait.Reset()
 			continue
 		}
 		p.metrics.retried(again)
 		if round%10 == 0 && ctx.Err() == nil {
 			p.log.Warn("kafka does not acknowledge, trying again", "records", again, "err", failed)
 		}
-		if wait.sleep(ctx) != nil {
+		if wait.Wait(ctx) != nil {
 			return fmt.Errorf("write %d records to kafka: %w: %w", remaining(shares), context.Cause(ctx), failed)
 		}
 	}
@@ -210,7 +209,7 @@ func (p *Producer) partitions(ctx context.Context, topic string) (int, error) {
 		if try%10 == 0 && ctx.Err() == nil {
 			p.log.Warn("the topic is not known yet, trying again", "topic", topic, "err", err)
 		}
-		if wait.sleep(ctx) != nil {
+		if wait.Wait(ctx) != nil {
 			return 0, fmt.Errorf("topic %s: %w: %w", topic, context.Cause(ctx), err)
 		}
 	}
@@ -373,22 +372,4 @@ func (p *Producer) settle(s *share) (*bus.Refusal, error) {
 	s.left = s.left[1:]
 	s.limit = min(2*s.limit, p.records)
 	return found, nil
-}
-
-// backoff waits longer and longer, up to 5 s, with jitter.
-type backoff struct{ next time.Duration }
-
-func newBackoff() *backoff { return &backoff{next: 100 * time.Millisecond} }
-
-func (b *backoff) sleep(ctx context.Context) error {
-	d := b.next/2 + rand.N(b.next)
-	b.next = min(b.next*2, 5*time.Second)
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
 }

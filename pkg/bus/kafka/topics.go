@@ -63,7 +63,7 @@ func persist(ctx context.Context, cfg Config, do func(*client) error) error {
 		if err == nil {
 			return nil
 		}
-		if classify(err) == configuration || wait.sleep(ctx) != nil {
+		if classify(err) == configuration || wait.Wait(ctx) != nil {
 			return fmt.Errorf("topics: kafka at %v: %w", cfg.Brokers, explain(err))
 		}
 	}
