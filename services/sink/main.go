@@ -59,21 +59,20 @@ func run(ctx context.Context, args []string, stderr io.Writer) int {
 	return service.Main(ctx, service.Program{
 		Name: name, Config: s, Common: &s.Config,
 		Topics: []string{wire.TopicVerdicts, wire.TopicDeadLetter},
-		Needs:  s.needs,
+		Needs:  map[string]obs.Check{"clickhouse": s.checkTables},
 		Run:    s.run,
 	}, args, stderr)
 }
 
-// needs waits for a server with tables; tables that do not fit end the service.
-func (s *settings) needs() (map[string]obs.Check, error) {
-	return map[string]obs.Check{"clickhouse": func(ctx context.Context) error {
-		w, err := store.NewWriter(s.ClickHouse)
-		if err != nil {
-			return fmt.Errorf("%w: %w", fault.ErrConfiguration, err)
-		}
-		defer w.Close()
-		return w.Check(ctx)
-	}}, nil
+// checkTables returns nil when the server has the tables. Those that do not fit end the
+// service.
+func (s *settings) checkTables(ctx context.Context) error {
+	w, err := store.NewWriter(s.ClickHouse)
+	if err != nil {
+		return fmt.Errorf("%w: %w", fault.ErrConfiguration, err)
+	}
+	defer w.Close()
+	return w.Check(ctx)
 }
 
 func (s *settings) run(ctx context.Context, env *service.Env) error {
