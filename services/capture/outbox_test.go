@@ -298,21 +298,27 @@ func TestALiveInterfaceDropsAndCountsWhatIsUnsentAtTheEnd(t *testing.T) {
 	}
 }
 
-func TestFilesWaitForKafka(t *testing.T) {
-	t.Parallel()
-	r := rigOf(t, files, nil)
-	r.line.up.Store(false)
-	const n = 20
-	read := make(chan struct{})
+// reads adds batches beside the test, and tells when all are put.
+func (r *rig) reads(t *testing.T, batches int) <-chan struct{} {
+	done := make(chan struct{})
 	go func() { // ends when everything is put
-		defer close(read)
-		for i := range n * batchRecords {
+		defer close(done)
+		for i := range batches * batchRecords {
 			if err := r.add(r.stop, &flow.Flow{ID: idOf(i)}); err != nil {
 				t.Error(err)
 				return
 			}
 		}
 	}()
+	return done
+}
+
+func TestFilesWaitForKafka(t *testing.T) {
+	t.Parallel()
+	r := rigOf(t, files, nil)
+	r.line.up.Store(false)
+	const n = 20
+	read := r.reads(t, n)
 	until(t, "the queue is full", func() bool { return len(r.out.queue) == cap(r.out.queue) })
 	select {
 	case <-read:
@@ -441,16 +447,7 @@ func TestAFullSpoolStopsFilesThatWait(t *testing.T) {
 	r := rigOf(t, spoolingFiles, c)
 	r.line.up.Store(false)
 	const n = 40
-	read := make(chan struct{})
-	go func() { // ends when everything is put
-		defer close(read)
-		for i := range n * batchRecords {
-			if err := r.add(r.stop, &flow.Flow{ID: idOf(i)}); err != nil {
-				t.Error(err)
-				return
-			}
-		}
-	}()
+	read := r.reads(t, n)
 	until(t, "the queue is full", func() bool { return len(r.out.queue) == cap(r.out.queue) && r.out.spool.Stats().Bytes > 350<<10 })
 	select {
 	case <-read:
