@@ -6,6 +6,8 @@
 //	configuration  only an operator can end it: stop, and say what to do
 //	claim lost     others have the partitions now: drop what is in hand, they get it again
 //
+// Between attempts there are pauses: see Backoff.
+//
 // The codes are one table, Codes, of numbers only: no client library is needed to
 // read it. What is in no table is transient, for a program that stops at what it
 // does not know would lose a night over a new code.

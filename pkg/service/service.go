@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -21,7 +22,6 @@ import (
 
 	"trench/pkg/bus/kafka"
 	"trench/pkg/config"
-	"trench/pkg/fault"
 	"trench/pkg/obs"
 	"trench/pkg/stage"
 )
@@ -81,16 +81,14 @@ type Program struct {
 	// Early, if given, reports that Run has work to do before Kafka is there and
 	// awaits it itself, with Env.AwaitKafka. The configuration is loaded by then.
 	Early func() bool
-	// Needs are further things to wait for; an error of the class Configuration (see
-	// package fault) ends the service, any other is logged and tried again.
-	Needs func() (map[string]obs.Check, error)
+	// Needs are further things to wait for, by name; an error of the class Configuration
+	// (see package fault) ends the service, any other is logged and tried again. The
+	// configuration is loaded when they are called.
+	Needs map[string]obs.Check
 	// Run does the work until it is done or ctx ends. It tells env the conditions of
 	// being ready and healthy as soon as it knows them.
 	Run func(ctx context.Context, env *Env) error
 }
-
-// ErrFatal is wrapped by errors of Needs that waiting will not end.
-var ErrFatal = fault.ErrConfiguration
 
 // Env is what a service works with.
 type Env struct {
@@ -172,11 +170,7 @@ func (p Program) run(ctx context.Context, log *slog.Logger) error {
 	})
 	g.Go(func() error { // ends when done, or with work
 		defer stop()
-		needs, err := p.needs()
-		if err == nil {
-			err = w.all(work, needs)
-		}
-		if err != nil || work.Err() != nil {
+		if err := w.all(work, p.needs()); err != nil || work.Err() != nil {
 			return err
 		}
 		if !p.early() {
@@ -192,18 +186,13 @@ func (p Program) run(ctx context.Context, log *slog.Logger) error {
 }
 
 // needs are what the program waits for.
-func (p Program) needs() (map[string]obs.Check, error) {
+func (p Program) needs() map[string]obs.Check {
 	needs := map[string]obs.Check{}
-	if p.Needs != nil {
-		var err error
-		if needs, err = p.Needs(); err != nil {
-			return nil, err
-		}
-	}
+	maps.Copy(needs, p.Needs)
 	if !p.early() {
 		needs["kafka"] = p.ping
 	}
-	return needs, nil
+	return needs
 }
 
 func (p Program) early() bool { return p.Early != nil && p.Early() }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kfake"
 
+	"trench/pkg/fault"
 	"trench/pkg/obs"
 	"trench/pkg/service"
 	"trench/pkg/stage"
@@ -156,21 +157,17 @@ func TestItWaitsForWhatItNeeds(t *testing.T) {
 	t.Parallel()
 	tries := 0
 	p := program(t, func(context.Context, *service.Env) error { return nil })
-	p.Needs = func() (map[string]obs.Check, error) {
-		return map[string]obs.Check{"the store": func(context.Context) error {
-			if tries++; tries < 3 {
-				return errors.New("away")
-			}
-			return nil
-		}}, nil
-	}
+	p.Needs = map[string]obs.Check{"the store": func(context.Context) error {
+		if tries++; tries < 3 {
+			return errors.New("away")
+		}
+		return nil
+	}}
 	var log safe
 	if code := service.Main(t.Context(), p, nil, &log); code != 0 || tries != 3 || !strings.Contains(log.String(), `for="the store" since=0s err=away`) {
 		t.Errorf("exit code %d after %d tries:\n%s", code, tries, &log)
 	}
-	p.Needs = func() (map[string]obs.Check, error) {
-		return map[string]obs.Check{"the store": func(context.Context) error { return fmt.Errorf("%w: wrong column", service.ErrFatal) }}, nil
-	}
+	p.Needs = map[string]obs.Check{"the store": func(context.Context) error { return fmt.Errorf("%w: wrong column", fault.ErrConfiguration) }}
 	log = safe{}
 	if code := service.Main(t.Context(), p, nil, &log); code != service.ExitFailed || !strings.Contains(log.String(), "wrong column") {
 		t.Errorf("exit code %d:\n%s", code, &log)

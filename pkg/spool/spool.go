@@ -74,7 +74,6 @@ type Stats struct {
 	Full     uint64 // records dropped because the folder was full
 	DiskFull uint64 // records dropped because the disk was full
 	Damaged  uint64 // records that could not be read any more
-	Freed    int64  // bytes of the segments dropped
 	Torn     int64  // bytes cut off from the last segment when it was opened
 }
 
@@ -465,7 +464,6 @@ func (s *Spool) dropOldest(disk bool) {
 	if from, to := max(seg.first, s.acked), min(seg.end, s.read); from < to {
 		s.orphans += to - from
 	}
-	s.stats.Freed += seg.size
 	s.log.Warn("oldest segment dropped", "file", seg.path, "records", lost, "bytes", seg.size, "disk_full", disk)
 	s.floor = max(s.floor, seg.end)
 	s.read = max(s.read, seg.end)

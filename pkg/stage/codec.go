@@ -1,6 +1,7 @@
 package stage
 
 import (
+	"fmt"
 	"time"
 
 	"trench/pkg/bus"
@@ -9,8 +10,8 @@ import (
 	"trench/pkg/wire"
 )
 
-// The decoders below use the memory of the value again, and its strings and bytes
-// alias the record's, which nobody writes to.
+// The decoders below reset the value, as its Reset does; strings and bytes of it alias
+// the record's, which nobody writes to.
 
 // DecodeFlow reads a record of the topic wire.TopicFlows.
 func DecodeFlow(rec *bus.Record, f *flow.Flow) error {
@@ -76,6 +77,19 @@ func EncodeVerdict(r *record.Record, from *bus.Record) (bus.Record, error) {
 		b, err = wire.MarshalScored(nil, from.Value, r)
 	}
 	return keyed(wire.TopicVerdicts, wire.MessageVerdict, r.FlowID, b), err
+}
+
+// EncodeDeadLetter makes the record of the topic wire.TopicDeadLetter, with the key of
+// the record that is given up, cut as in the letter itself: it fits whatever that was.
+func EncodeDeadLetter(d *wire.DeadLetter) bus.Record {
+	b, err := wire.MarshalDeadLetter(nil, d)
+	if err != nil { // it is cut to fit, so this can only be a fault in wire
+		panic(fmt.Sprintf("dead letter does not fit: %v", err))
+	}
+	return bus.Record{
+		Topic: wire.TopicDeadLetter, Key: d.Key[:min(len(d.Key), wire.MaxKey)], Value: b,
+		Headers: []bus.Header{{Key: wire.HeaderMessage, Value: []byte(wire.MessageDeadLetter)}},
+	}
 }
 
 func keyed(topic, message string, id flow.ID, value []byte) bus.Record {

@@ -1,6 +1,7 @@
 package stage_test
 
 import (
+	"bytes"
 	"math"
 	"testing"
 
@@ -45,5 +46,22 @@ func TestVerdictsAreEncodedWithAndWithoutTheRecordTheyCameFrom(t *testing.T) {
 	}
 	if _, err := stage.EncodeVerdict(&scored, &bus.Record{Value: []byte("\xff")}); err == nil {
 		t.Error("a broken record was handed on")
+	}
+}
+
+func TestDeadLettersOfAnyRecordFitOnTheBus(t *testing.T) {
+	t.Parallel()
+	huge := bytes.Repeat([]byte{0xee}, 1<<20)
+	d := wire.DeadLetter{Stage: "features", Error: "no message", Topic: wire.TopicFlows, Key: huge, Value: huge, ValueBytes: 1 << 20}
+	for range 100 {
+		d.Headers = append(d.Headers, wire.DeadLetterHeader{Key: "h", Value: huge})
+	}
+	rec := stage.EncodeDeadLetter(&d)
+	if n := rec.Size(); n > wire.MaxMessage {
+		t.Errorf("%d bytes, the limit is %d", n, wire.MaxMessage)
+	}
+	var got wire.DeadLetter
+	if err := stage.DecodeDeadLetter(&rec, &got); err != nil || !bytes.Equal(got.Key, rec.Key) || len(got.Key) != wire.MaxKey {
+		t.Errorf("a key of %d bytes, in the letter of %d, err = %v", len(rec.Key), len(got.Key), err)
 	}
 }

@@ -157,7 +157,7 @@ func TestABatchThatFailsForGoodTakesThoseAfterItAlongAndNotThoseBefore(t *testin
 				time.Sleep(5 * time.Second)
 			case 10:
 				time.Sleep(time.Second)
-				return nil, fmt.Errorf("no table: %w", stage.ErrPermanent)
+				return nil, fmt.Errorf("no table: %w", fault.ErrConfiguration)
 			case 20:
 				<-ctx.Done()
 				cancelled.Store(true)
@@ -169,7 +169,7 @@ func TestABatchThatFailsForGoodTakesThoseAfterItAlongAndNotThoseBefore(t *testin
 		r.sendNumbers(t, 0, 40)
 		start := time.Now()
 		err := r.run(t, 40)
-		if !errors.Is(err, stage.ErrPermanent) || !strings.Contains(err.Error(), "handle: no table") {
+		if !errors.Is(err, fault.ErrConfiguration) || !strings.Contains(err.Error(), "handle: no table") {
 			t.Errorf("err = %v", err)
 		}
 		if n := r.committed(); n != 10 {
@@ -375,7 +375,7 @@ func TestAStageThatAlwaysPanicsEnds(t *testing.T) {
 		r := newRig(func(context.Context, []int) ([]stage.Reject, error) { panic("nil map") }).single()
 		r.sendNumbers(t, 0, 10)
 		err := r.run(t, 10)
-		if !errors.Is(err, stage.ErrPermanent) || !strings.Contains(err.Error(), "each of 10 records makes the stage panic") || !strings.Contains(err.Error(), "nil map") {
+		if !errors.Is(err, fault.ErrConfiguration) || !strings.Contains(err.Error(), "each of 10 records makes the stage panic") || !strings.Contains(err.Error(), "nil map") {
 			t.Errorf("err = %v", err)
 		}
 		if n := len(r.letters(t)); n != 0 || r.committed() != 0 {
@@ -416,7 +416,7 @@ func TestDeadLettersThatAreRefusedEndTheStage(t *testing.T) {
 		r.runner.DeadLetters = refuser{}
 		r.send(t, "poison")
 		err := r.run(t, 1)
-		if !errors.Is(err, stage.ErrPermanent) || !strings.Contains(err.Error(), wire.TopicDeadLetter+" takes no dead letters") {
+		if !errors.Is(err, fault.ErrConfiguration) || !strings.Contains(err.Error(), wire.TopicDeadLetter+" takes no dead letters") {
 			t.Errorf("err = %v", err)
 		}
 	})

@@ -96,7 +96,7 @@ func (l *lane[T]) deliver(ctx context.Context) error {
 		}
 	}
 	if n := len(l.records); n >= blameStage && panics == n {
-		return fmt.Errorf("%w: each of %d records makes the stage panic, so it is not the records: %w", ErrPermanent, n, l.losses[0].err)
+		return fmt.Errorf("%w: each of %d records makes the stage panic, so it is not the records: %w", fault.ErrConfiguration, n, l.losses[0].err)
 	}
 	return l.bury(ctx)
 }
@@ -106,9 +106,7 @@ func (l *lane[T]) deliver(ctx context.Context) error {
 const blameStage = 10
 
 func (l *lane[T]) decode() {
-	if more := len(l.records) - len(l.values); more > 0 {
-		l.values = append(l.values, make([]T, more)...)
-	}
+	l.values = resized(l.values, len(l.records))
 	for i := range l.records {
 		rec := &l.records[i]
 		if err := l.decodeOne(rec, &l.values[len(l.batch.Records)]); err != nil {
@@ -126,7 +124,8 @@ func (l *lane[T]) decodeOne(rec *bus.Record, v *T) (err error) {
 }
 
 // handle takes the values from lo to hi to their end. If they are refused together,
-// it handles the halves, down to single ones.
+// or make the handler panic, it handles the halves, down to single ones: this is for what a
+// handler does not know of its own values.
 func (l *lane[T]) handle(ctx context.Context, lo, hi int) error {
 	part := Batch[T]{l.batch.Values[lo:hi], l.batch.Records[lo:hi]}
 	err := l.w.r.retry(ctx, &l.progress, "handle", func(ctx context.Context) error {
@@ -202,7 +201,7 @@ func (l *lane[T]) bury(ctx context.Context) error {
 		err := r.DeadLetters.Write(ctx, letters)
 		var refused *bus.RefusedError
 		if errors.As(err, &refused) { // they are cut to fit a topic as it should be
-			return fmt.Errorf("%w: topic %s takes no dead letters of this size (raise its max.message.bytes): %w", ErrPermanent, wire.TopicDeadLetter, err)
+			return fmt.Errorf("%w: topic %s takes no dead letters of this size (raise its max.message.bytes): %w", fault.ErrConfiguration, wire.TopicDeadLetter, err)
 		}
 		return err
 	})
@@ -229,12 +228,5 @@ func (r *Runner[T]) letter(x loss) bus.Record {
 	for _, h := range rec.Headers {
 		d.Headers = append(d.Headers, wire.DeadLetterHeader{Key: h.Key, Value: h.Value})
 	}
-	value, err := wire.MarshalDeadLetter(nil, &d)
-	if err != nil { // it is cut to fit, so this can only be a fault in wire
-		panic(fmt.Sprintf("dead letter does not fit: %v", err))
-	}
-	return bus.Record{
-		Topic: wire.TopicDeadLetter, Key: rec.Key, Value: value,
-		Headers: []bus.Header{{Key: wire.HeaderMessage, Value: []byte(wire.MessageDeadLetter)}},
-	}
+	return EncodeDeadLetter(&d)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"sync/atomic"
 	"time"
 
@@ -16,7 +15,7 @@ import (
 // is told from one that hangs.
 func (r *Runner[T]) retry(ctx context.Context, p *progress, what string, do func(context.Context) error) error {
 	defer p.idle()
-	for pause := r.Config.RetryMin; ; pause = min(2*pause, r.Config.RetryMax) {
+	for wait := (fault.Backoff{Min: r.Config.RetryMin, Max: r.Config.RetryMax}); ; {
 		p.begin(what)
 		attempt, cancel := context.WithTimeout(ctx, r.Config.Stall/2)
 		err := do(attempt)
@@ -39,12 +38,7 @@ func (r *Runner[T]) retry(ctx context.Context, p *progress, what string, do func
 			r.Log.Warn("batch failed, trying again", "stage", r.Name, "doing", what, "since", time.Since(since).Round(time.Second), "times", n, "err", err)
 		}
 		p.begin("pause before the next attempt")
-		t := time.NewTimer(pause/2 + rand.N(pause))
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			t.Stop()
-		}
+		_ = wait.Wait(ctx) // a last attempt says why ctx has ended
 	}
 }
 

@@ -22,9 +22,10 @@
 // and delivered again, and so is everything after a batch that failed for good.
 //
 // What an error means is its class in package fault. A transient one is tried again
-// for as long as the claim lasts. Of a batch that is refused as a whole, or makes
-// its handler panic, the halves are handled one after the other, and halves of
-// these, until the record that does it is alone: that one becomes a dead letter.
+// for as long as the claim lasts. A handler that knows which values are to blame says
+// so itself. Of a batch that it refuses as a whole, or that makes it panic, the halves are
+// handled one after the other, and halves of these, until the record that does it is
+// alone: that one becomes a dead letter.
 package stage
 
 import (
@@ -32,7 +33,6 @@ import (
 	"errors"
 
 	"trench/pkg/bus"
-	"trench/pkg/fault"
 )
 
 // Handler takes the batches of a stage to their end. It is used by one goroutine at
@@ -59,9 +59,6 @@ type Reject struct {
 	Err   error
 }
 
-// ErrPermanent is wrapped by errors that trying again will not end.
-var ErrPermanent = fault.ErrConfiguration
-
 // Pipe is a Handler that processes values and writes what comes out to the bus.
 type Pipe[In, Out any] struct {
 	// Process fills out[i] from in[i]; out's elements are those of an earlier
@@ -81,9 +78,7 @@ type Pipe[In, Out any] struct {
 
 // Handle implements Handler.
 func (p *Pipe[In, Out]) Handle(ctx context.Context, batch Batch[In]) ([]Reject, error) {
-	if n := len(batch.Values) - len(p.out); n > 0 {
-		p.out = append(p.out, make([]Out, n)...)
-	}
+	p.out = resized(p.out, len(batch.Values))
 	out := p.out[:len(batch.Values)]
 	defer func() {
 		for i := range out {
@@ -115,6 +110,19 @@ func (p *Pipe[In, Out]) Handle(ctx context.Context, batch Batch[In]) ([]Reject, 
 		return nil, err
 	}
 	return rejects, nil
+}
+
+// resized returns values, for a batch of n at least. When batches are small again after
+// a backlog, it lets go of what that took.
+func resized[T any](values []T, n int) []T {
+	const kept = 64
+	if len(values) > kept+4*n {
+		return make([]T, n)
+	}
+	if more := n - len(values); more > 0 {
+		values = append(values, make([]T, more)...)
+	}
+	return values
 }
 
 // forget empties a value between batches. A decoded value may alias the record it was

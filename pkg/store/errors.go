@@ -8,16 +8,12 @@ import (
 	"trench/pkg/fault"
 )
 
-// ErrPermanent is wrapped by errors of the server that trying again will not end:
-// a missing table or column, a wrong user, a missing right.
-var ErrPermanent = fault.ErrConfiguration
-
 // ErrNotMigrated is wrapped by Check's error for a database that is not there or
 // has no tables yet.
 var ErrNotMigrated = errors.New("not migrated")
 
-// classify adds to an error of the server what its code means; see package fault.
-func classify(err error) error {
+// explain adds to an error of the server what its code means; see package fault.
+func explain(err error) error {
 	var e *clickhouse.Exception
 	if errors.As(err, &e) {
 		return &fault.Error{Code: fault.Lookup(fault.ClickHouse, int(e.Code)), Err: err}

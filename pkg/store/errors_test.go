@@ -20,21 +20,21 @@ func TestErrorsOfTheServerHaveTheirClass(t *testing.T) {
 		131: fault.Refused, 469: fault.Refused,
 	} {
 		cause := &clickhouse.Exception{Code: code, Message: "no"}
-		err := classify(fmt.Errorf("send: %w", cause))
+		err := explain(fmt.Errorf("send: %w", cause))
 		if got := fault.Of(err); got != want {
 			t.Errorf("code %d: class %v, want %v", code, got, want)
 		}
-		if errors.Is(err, ErrPermanent) != (want == fault.Configuration) || !errors.Is(err, cause) {
+		if errors.Is(err, fault.ErrConfiguration) != (want == fault.Configuration) || !errors.Is(err, cause) {
 			t.Errorf("code %d: %v", code, err)
 		}
 		if c, ok := fault.CodeOf(err); !ok || c.Number != int(code) || c.System != fault.ClickHouse {
 			t.Errorf("code %d is carried as %+v", code, c)
 		}
 	}
-	if err := classify(&clickhouse.Exception{Code: 60}); !strings.Contains(err.Error(), "run the migrate command") {
+	if err := explain(&clickhouse.Exception{Code: 60}); !strings.Contains(err.Error(), "run the migrate command") {
 		t.Errorf("err = %v, want it to say what to do", err)
 	}
-	if err := classify(io.EOF); err != io.EOF {
+	if err := explain(io.EOF); err != io.EOF {
 		t.Errorf("err = %v, want EOF as it is", err)
 	}
 }

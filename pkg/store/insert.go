@@ -10,6 +10,8 @@ import (
 	"github.com/ClickHouse/ch-go/proto"
 	"github.com/ClickHouse/clickhouse-go/v2"
 	client "github.com/ClickHouse/clickhouse-go/v2/lib/column"
+
+	"trench/pkg/fault"
 )
 
 // maxMonths bounds the parts that one insert makes, for tables are parted by month
@@ -72,27 +74,27 @@ func send[R any](ctx context.Context, w *Writer, t table[R], rows []*R) (size in
 	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(settings), clickhouse.WithColumnNamesAndTypes(t.names()))
 	batch, err := w.conn.PrepareBatch(ctx, t.insert(w.cfg.Database))
 	if err != nil {
-		return 0, classify(err)
+		return 0, explain(err)
 	}
 	defer batch.Close()
 	f := w.fillers.Get().(*filler)
 	defer w.fillers.Put(f)
 	columns := batch.Columns()
 	if len(columns) != len(t.columns) {
-		return 0, fmt.Errorf("%w: the server wants %d columns, not %d", ErrPermanent, len(columns), len(t.columns))
+		return 0, fmt.Errorf("%w: the server wants %d columns, not %d", fault.ErrConfiguration, len(columns), len(t.columns))
 	}
 	for i, c := range t.columns {
 		if typ := oneLine(string(columns[i].Type())); columns[i].Name() != c.name || typ != c.typ {
-			return 0, fmt.Errorf("%w: column %s: the server has %s %s, not %s", ErrPermanent, c.name, columns[i].Name(), typ, c.typ)
+			return 0, fmt.Errorf("%w: column %s: the server has %s %s, not %s", fault.ErrConfiguration, c.name, columns[i].Name(), typ, c.typ)
 		}
 		n, err := f.fill(columns[i], func(dst []byte) []byte { return c.append(dst, rows) }, len(rows))
 		if err != nil {
-			return 0, fmt.Errorf("%w: column %s: %w", ErrPermanent, c.name, err)
+			return 0, fmt.Errorf("%w: column %s: %w", fault.ErrConfiguration, c.name, err)
 		}
 		size += n
 	}
 	if err := batch.Send(); err != nil {
-		return 0, classify(err)
+		return 0, explain(err)
 	}
 	return size, nil
 }

@@ -31,7 +31,7 @@ func (w *Writer) Parts(ctx context.Context) ([]Parts, error) {
 		FROM (SELECT table, partition_id, count() AS parts FROM system.parts WHERE database = ? AND active GROUP BY table, partition_id)
 		GROUP BY table ORDER BY table`, w.cfg.Database)
 	if err != nil {
-		return nil, fmt.Errorf("count parts: %w", classify(err))
+		return nil, fmt.Errorf("count parts: %w", explain(err))
 	}
 	defer rows.Close()
 	var out []Parts
@@ -43,7 +43,7 @@ func (w *Writer) Parts(ctx context.Context) ([]Parts, error) {
 		out = append(out, p)
 	}
 	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("count parts: %w", classify(err))
+		return nil, fmt.Errorf("count parts: %w", explain(err))
 	}
 	return out, nil
 }

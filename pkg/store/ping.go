@@ -14,7 +14,7 @@ func (w *Writer) Ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
 	if err := w.conn.Ping(ctx); err != nil {
-		return fmt.Errorf("clickhouse at %v: %w", w.cfg.Addr, classify(err))
+		return fmt.Errorf("clickhouse at %v: %w", w.cfg.Addr, explain(err))
 	}
 	return nil
 }

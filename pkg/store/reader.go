@@ -35,7 +35,7 @@ func NewReader(cfg Config) (*Reader, error) {
 func (r *Reader) Close() error { return r.conn.Close() }
 
 func (r *Reader) wrap(doing string, err error) error {
-	return fmt.Errorf("clickhouse at %v: %s: %w", r.cfg.Addr, doing, classify(err))
+	return fmt.Errorf("clickhouse at %v: %s: %w", r.cfg.Addr, doing, explain(err))
 }
 
 // Letter is a dead letter as it is kept.

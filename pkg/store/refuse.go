@@ -41,8 +41,10 @@ const (
 )
 
 // deliver inserts rows and finds those that the server refuses: by halving, so that
-// k of n cost about 2·k·log n inserts. When the error is nil all rows but
-// these are in; after an error the batch can be delivered again.
+// k of n cost about 2·k·log n inserts. A caller that halves batches by itself would
+// send both tables anew each time, and could not tell a wrong table from wrong rows.
+// When the error is nil all rows but these are in; after an error the batch can be
+// delivered again.
 func deliver[R any](ctx context.Context, w *Writer, t table[R], rows []*R) (refused map[*R]error, err error) {
 	if len(rows) == 0 {
 		return nil, nil
@@ -101,7 +103,7 @@ func sample[R any](ctx context.Context, w *Writer, t table[R], rows []*R) (err e
 	if unknown(err) {
 		return err
 	}
-	return fmt.Errorf("%w: the server refuses %d of %d rows that were tried one by one: %w", ErrPermanent, samples, samples, err)
+	return fmt.Errorf("%w: the server refuses %d of %d rows that were tried one by one: %w", fault.ErrConfiguration, samples, samples, err)
 }
 
 // refusal reports whether the server will never take these rows: it says so, or it

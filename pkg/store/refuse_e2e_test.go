@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"trench/pkg/fault"
 	"trench/pkg/internal/local"
 	"trench/pkg/record"
 	"trench/pkg/store"
@@ -83,8 +84,8 @@ func TestRefusedRows(t *testing.T) {
 			t.Parallel()
 			_, w := refusing(t, protocol, "flows", "server_port != 443")
 			err := w.Write(t.Context(), rows(100, func(int) uint16 { return 443 }))
-			if !errors.Is(err, store.ErrPermanent) || !strings.Contains(err.Error(), "refuses 16 of 16") {
-				t.Errorf("err = %v, want ErrPermanent", err)
+			if !errors.Is(err, fault.ErrConfiguration) || !strings.Contains(err.Error(), "refuses 16 of 16") {
+				t.Errorf("err = %v, want ErrConfiguration", err)
 			}
 		})
 	}

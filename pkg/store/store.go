@@ -16,6 +16,7 @@ import (
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"trench/pkg/fault"
 	"trench/pkg/record"
 	"trench/pkg/wire"
 )
@@ -53,11 +54,12 @@ func (w *Writer) Register(reg prometheus.Registerer) { w.metrics = newMetrics(re
 func (w *Writer) Close() error { return w.conn.Close() }
 
 // Check returns nil when the server answers and its tables have every column that
-// is written, with the type that is written. It lists all differences at once.
+// is written, with the type that is written. It lists all differences at once, in an
+// error that wraps fault.ErrConfiguration.
 func (w *Writer) Check(ctx context.Context) error {
 	rows, err := w.conn.Query(ctx, "SELECT table, name, type FROM system.columns WHERE database = ?", w.cfg.Database)
 	if err != nil {
-		return fmt.Errorf("clickhouse at %v: %w", w.cfg.Addr, classify(err))
+		return fmt.Errorf("clickhouse at %v: %w", w.cfg.Addr, explain(err))
 	}
 	defer rows.Close()
 	found := map[string]map[string]string{}
@@ -72,7 +74,7 @@ func (w *Writer) Check(ctx context.Context) error {
 		found[t][name] = typ
 	}
 	if err := rows.Err(); err != nil {
-		return fmt.Errorf("clickhouse at %v: %w", w.cfg.Addr, classify(err))
+		return fmt.Errorf("clickhouse at %v: %w", w.cfg.Addr, explain(err))
 	}
 	if len(found) == 0 {
 		return fmt.Errorf("%w: database %s at %v has no tables (run `trench migrate`)", ErrNotMigrated, w.cfg.Database, w.cfg.Addr)
@@ -82,7 +84,7 @@ func (w *Writer) Check(ctx context.Context) error {
 	faults = append(faults, compare(found, w.letters)...)
 	if len(faults) > 0 {
 		return fmt.Errorf("%w: database %s at %v is not as this version needs it (run `trench migrate`):\n%w",
-			ErrPermanent, w.cfg.Database, w.cfg.Addr, errors.Join(faults...))
+			fault.ErrConfiguration, w.cfg.Database, w.cfg.Addr, errors.Join(faults...))
 	}
 	return nil
 }
@@ -91,7 +93,7 @@ func (w *Writer) Check(ctx context.Context) error {
 // that a newer one added get their defaults from the server.
 func (w *Writer) Applied(ctx context.Context) (version uint32, err error) {
 	if err := w.conn.QueryRow(ctx, "SELECT max(version) FROM "+w.cfg.Database+".schema_migrations").Scan(&version); err != nil {
-		return 0, fmt.Errorf("read schema_migrations: %w", classify(err))
+		return 0, fmt.Errorf("read schema_migrations: %w", explain(err))
 	}
 	return version, nil
 }

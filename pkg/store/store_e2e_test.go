@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"trench/pkg/fault"
 	"trench/pkg/flow"
 	"trench/pkg/internal/e2e"
 	"trench/pkg/internal/local"
@@ -192,12 +193,12 @@ func TestStore(t *testing.T) {
 		s.query(t, cfg, "DROP TABLE dead_letters")
 		err := w.Check(t.Context())
 		for _, want := range []string{"table flows: column hassh: missing", "table feature_vectors: column part: is UInt64, not UInt32", "table dead_letters: missing", "trench migrate"} {
-			if !errors.Is(err, store.ErrPermanent) || !strings.Contains(err.Error(), want) {
+			if !errors.Is(err, fault.ErrConfiguration) || !strings.Contains(err.Error(), want) {
 				t.Errorf("err = %v, want it to say %q", err, want)
 			}
 		}
-		if err := w.Write(t.Context(), []*record.Record{bare(1)}); !errors.Is(err, store.ErrPermanent) {
-			t.Errorf("write: err = %v, want ErrPermanent", err)
+		if err := w.Write(t.Context(), []*record.Record{bare(1)}); !errors.Is(err, fault.ErrConfiguration) {
+			t.Errorf("write: err = %v, want ErrConfiguration", err)
 		}
 	})
 	t.Run("a changed or unknown migration is refused", func(t *testing.T) {
@@ -235,8 +236,8 @@ func TestStore(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer w.Close()
-			if err := w.Write(t.Context(), []*record.Record{bare(1)}); !errors.Is(err, store.ErrPermanent) {
-				t.Errorf("%s: no database: err = %v, want ErrPermanent", protocol, err)
+			if err := w.Write(t.Context(), []*record.Record{bare(1)}); !errors.Is(err, fault.ErrConfiguration) {
+				t.Errorf("%s: no database: err = %v, want ErrConfiguration", protocol, err)
 			}
 		}
 	})

@@ -29,7 +29,7 @@ type DeadLetterHeader struct {
 
 // Limits of a dead letter's smaller parts; what is longer is cut.
 const (
-	maxKey     = 4 << 10
+	maxValue   = 4 << 10 // of a header
 	maxError   = 8 << 10
 	maxHeaders = 64
 )
@@ -42,13 +42,13 @@ func MarshalDeadLetter(dst []byte, d *DeadLetter) ([]byte, error) {
 		Stage: head(d.Stage, 256), Error: head(d.Error, maxError), Topic: head(d.Topic, 256),
 		Partition: int32(d.Partition), Offset: d.Offset,
 		TimeNs: nanos(d.Time), FailedNs: nanos(d.Failed),
-		Key: head(d.Key, maxKey), Value: head(d.Value, MaxOriginal), ValueBytes: max(d.ValueBytes, uint64(len(d.Value))),
+		Key: head(d.Key, MaxKey), Value: head(d.Value, MaxOriginal), ValueBytes: max(d.ValueBytes, uint64(len(d.Value))),
 	}
 	for i, h := range d.Headers {
 		if i == maxHeaders {
 			break
 		}
-		m.Headers = append(m.Headers, &trenchv1.DeadLetterHeader{Key: head(h.Key, 256), Value: head(h.Value, maxKey)})
+		m.Headers = append(m.Headers, &trenchv1.DeadLetterHeader{Key: head(h.Key, 256), Value: head(h.Value, maxValue)})
 	}
 	out, err := proto.MarshalOptions{Deterministic: true}.MarshalAppend(dst, m)
 	if err != nil {

@@ -43,32 +43,19 @@ func (w *writer) tls(t *record.TLS) {
 	w.close(at)
 }
 
-// emptyTLS returns an empty object with the memory of old, which may be nil. So do
-// the functions like it.
-func emptyTLS(old *record.TLS) *record.TLS {
-	if old == nil {
-		return new(record.TLS)
-	}
-	*old = record.TLS{
-		ClientVersions: old.ClientVersions[:0], ClientGroups: old.ClientGroups[:0], ClientKeyShares: old.ClientKeyShares[:0],
-		ClientSignatures: old.ClientSignatures[:0], ClientALPN: old.ClientALPN[:0], Alerts: old.Alerts[:0],
-	}
-	return old
-}
-
 func tls(in fields, t *record.TLS) {
 	for in.next() {
 		switch in.tag {
 		case 1<<3 | length:
 			t.Group = in.string()
 		case 2<<3 | length, 2<<3 | varint:
-			t.ClientVersions = in.u16s("tls.client_versions", t.ClientVersions)
+			t.ClientVersions = list(&in, "tls.client_versions", t.ClientVersions, MaxList)
 		case 3<<3 | length, 3<<3 | varint:
-			t.ClientGroups = in.u16s("tls.client_groups", t.ClientGroups)
+			t.ClientGroups = list(&in, "tls.client_groups", t.ClientGroups, MaxList)
 		case 4<<3 | length, 4<<3 | varint:
-			t.ClientKeyShares = in.u16s("tls.client_key_shares", t.ClientKeyShares)
+			t.ClientKeyShares = list(&in, "tls.client_key_shares", t.ClientKeyShares, MaxList)
 		case 5<<3 | length, 5<<3 | varint:
-			t.ClientSignatures = in.u16s("tls.client_signatures", t.ClientSignatures)
+			t.ClientSignatures = list(&in, "tls.client_signatures", t.ClientSignatures, MaxList)
 		case 6<<3 | length:
 			t.ClientALPN = in.strings("tls.client_alpn", t.ClientALPN)
 		case 7<<3 | varint:
@@ -142,14 +129,6 @@ func (w *writer) quic(q *record.QUIC) {
 	w.close(at)
 }
 
-func emptyQUIC(old *record.QUIC) *record.QUIC {
-	if old == nil {
-		return new(record.QUIC)
-	}
-	*old = record.QUIC{Versions: old.Versions[:0], Parameters: old.Parameters[:0]}
-	return old
-}
-
 func quic(in fields, q *record.QUIC) {
 	for in.next() {
 		switch in.tag {
@@ -166,7 +145,7 @@ func quic(in fields, q *record.QUIC) {
 		case 6<<3 | length:
 			q.Versions = in.strings("quic.versions", q.Versions)
 		case 7<<3 | length, 7<<3 | varint:
-			q.Parameters = in.u64s("quic.parameters", q.Parameters)
+			q.Parameters = list(&in, "quic.parameters", q.Parameters, MaxList)
 		case 8<<3 | length:
 			q.UserAgent = in.string()
 		default:
@@ -216,14 +195,6 @@ func (w *writer) dhcp(d *record.DHCP) {
 	w.close(at)
 }
 
-func emptyDHCP(old *record.DHCP) *record.DHCP {
-	if old == nil {
-		return new(record.DHCP)
-	}
-	*old = record.DHCP{Parameters: old.Parameters[:0]}
-	return old
-}
-
 func dhcp(in fields, d *record.DHCP) {
 	for in.next() {
 		switch in.tag {
@@ -238,7 +209,7 @@ func dhcp(in fields, d *record.DHCP) {
 		case 5<<3 | length:
 			d.ClientID = in.string()
 		case 6<<3 | length, 6<<3 | varint:
-			d.Parameters = in.u32s("dhcp.parameters", d.Parameters, MaxList)
+			d.Parameters = list(&in, "dhcp.parameters", d.Parameters, MaxList)
 		case 7<<3 | length:
 			d.Address = in.string()
 		default:
@@ -270,14 +241,6 @@ func (w *writer) dns(d *record.DNS) {
 	w.string(3, d.RCode)
 	w.double(4, d.Age)
 	w.close(at)
-}
-
-func emptyDNS(old *record.DNS) *record.DNS {
-	if old == nil {
-		return new(record.DNS)
-	}
-	*old = record.DNS{Queries: old.Queries[:0], Answers: old.Answers[:0]}
-	return old
 }
 
 func dns(in fields, d *record.DNS) {
@@ -369,14 +332,6 @@ func (w *writer) headers(num uint64, field string, headers []record.Header) {
 		w.string(2, headers[i].Value)
 		w.close(at)
 	}
-}
-
-func emptyHTTP(old *record.HTTP) *record.HTTP {
-	if old == nil {
-		return new(record.HTTP)
-	}
-	*old = record.HTTP{Requests: old.Requests[:0], Responses: old.Responses[:0]}
-	return old
 }
 
 func http(in fields, h *record.HTTP) {

@@ -192,21 +192,9 @@ func (f *fields) fixed(size int) []byte {
 	return b
 }
 
-func (f *fields) u16s(field string, dst []uint16) []uint16 {
-	b, n := f.varints()
-	if !f.fits(field, len(dst)+n, MaxList) {
-		return dst
-	}
-	dst = slices.Grow(dst, n)
-	for len(b) > 0 {
-		var v uint64
-		v, b = f.pop(b)
-		dst = append(dst, f.u16(field, uint32(v)))
-	}
-	return dst
-}
-
-func (f *fields) u32s(field string, dst []uint32, limit int) []uint32 {
+// list reads numbers of a list. Of those too long for 32 or 64 bits the lower ones
+// count, as protobuf wants it; the schema has no 16 bits, so these are checked.
+func list[T uint16 | uint32 | uint64](f *fields, field string, dst []T, limit int) []T {
 	b, n := f.varints()
 	if !f.fits(field, len(dst)+n, limit) {
 		return dst
@@ -215,21 +203,10 @@ func (f *fields) u32s(field string, dst []uint32, limit int) []uint32 {
 	for len(b) > 0 {
 		var v uint64
 		v, b = f.pop(b)
-		dst = append(dst, uint32(v))
-	}
-	return dst
-}
-
-func (f *fields) u64s(field string, dst []uint64) []uint64 {
-	b, n := f.varints()
-	if !f.fits(field, len(dst)+n, MaxList) {
-		return dst
-	}
-	dst = slices.Grow(dst, n)
-	for len(b) > 0 {
-		var v uint64
-		v, b = f.pop(b)
-		dst = append(dst, v)
+		if ^T(0) == math.MaxUint16 {
+			v = uint64(f.u16(field, uint32(v)))
+		}
+		dst = append(dst, T(v))
 	}
 	return dst
 }
@@ -250,6 +227,15 @@ func one[T any](f *fields, field string, s *[]T) *T {
 	var zero T
 	*s = append(*s, zero)
 	return &(*s)[len(*s)-1]
+}
+
+// made returns what p points to, an empty value if it is nil: the fields of one object
+// may come in parts.
+func made[T any](p **T) *T {
+	if *p == nil {
+		*p = new(T)
+	}
+	return *p
 }
 
 // reach makes s at least n entries long, if they are allowed: several fields fill

@@ -194,22 +194,20 @@ type flowReader struct {
 	halves                           [2]halfReader
 }
 
-// UnmarshalFlow replaces f by what b says. Its memory is used again: that of VLAN,
-// Packets, Records and what HTTP points to. Strings and bytes of f alias b, which
-// must not be written to afterwards.
+// UnmarshalFlow resets f and fills it with what b says. Strings and bytes of f alias
+// b, which must not be written to afterwards.
 func UnmarshalFlow(b []byte, f *flow.Flow) error {
 	if err := checkSize(b, "flow"); err != nil {
 		return err
 	}
-	http := f.HTTP
 	f.Reset()
 	r := flowReader{check: &check{size: cap(b)}, f: f}
-	r.fields(b, http)
+	r.fields(b)
 	r.assemble()
 	return r.wrap("flow")
 }
 
-func (r *flowReader) fields(b []byte, http *flow.HTTPContext) {
+func (r *flowReader) fields(b []byte) {
 	f := r.f
 	for in := (fields{b: b, check: r.check}); in.next(); {
 		switch in.tag {
@@ -238,7 +236,7 @@ func (r *flowReader) fields(b []byte, http *flow.HTTPContext) {
 		case 12<<3 | varint:
 			r.serverPort = in.uint32()
 		case 13<<3 | length, 13<<3 | varint:
-			f.VLAN = in.u16s("vlan", f.VLAN)
+			f.VLAN = list(&in, "vlan", f.VLAN, MaxList)
 		case 14<<3 | length:
 			f.Tunnel = in.string()
 		case 15<<3 | length:
@@ -310,24 +308,11 @@ func (r *flowReader) fields(b []byte, http *flow.HTTPContext) {
 		case 30<<3 | varint:
 			f.DNS.Negative = in.uint32()
 		case 31<<3 | length:
-			if f.HTTP == nil {
-				f.HTTP = emptied(http)
-			}
-			httpContext(in.message(), f.HTTP)
+			httpContext(in.message(), made(&f.HTTP))
 		default:
 			in.skip()
 		}
 	}
-}
-
-// emptied returns an empty value, in the memory of old if there is some.
-func emptied[T any](old *T) *T {
-	if old == nil {
-		return new(T)
-	}
-	var zero T
-	*old = zero
-	return old
 }
 
 // small returns an enum's value, unspecified for one that no version of this range

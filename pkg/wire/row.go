@@ -150,7 +150,6 @@ func (w *writer) spltNanos(splt []record.Packet) {
 type rowReader struct {
 	*check
 	r                      *record.Record
-	spare                  objects
 	seen                   bool
 	id, client, server     []byte
 	duration               int64
@@ -159,27 +158,9 @@ type rowReader struct {
 	vector                 []byte // field values
 }
 
-// objects are those of an earlier row, whose memory is used again.
-type objects struct {
-	tls  *record.TLS
-	quic *record.QUIC
-	ssh  *record.SSH
-	dhcp *record.DHCP
-	dns  *record.DNS
-	http *record.HTTP
-}
-
-// begin empties r and keeps its memory.
-func (x *rowReader) begin(b []byte, r *record.Record) {
-	x.check, x.r = &check{size: cap(b)}, r
-	x.spare = objects{r.TLS, r.QUIC, r.SSH, r.DHCP, r.DNS, r.HTTP}
-	vlan, splt, dist, chain := r.VLAN[:0], r.SPLT[:0], r.ByteDist[:0], r.CertChain[:0]
-	ciphers, client, server := r.TLSClientCiphers[:0], r.TLSClientExtensions[:0], r.TLSServerExtensions[:0]
-	reasons, shadow, vector := r.Reasons[:0], r.Shadow[:0], r.Vector[:0]
-	*r = record.Record{}
-	r.VLAN, r.SPLT, r.ByteDist, r.CertChain = vlan, splt, dist, chain
-	r.TLSClientCiphers, r.TLSClientExtensions, r.TLSServerExtensions = ciphers, client, server
-	r.Reasons, r.Shadow, r.Vector = reasons, shadow, vector
+func newRowReader(b []byte, r *record.Record) rowReader {
+	r.Reset()
+	return rowReader{check: &check{size: cap(b)}, r: r}
 }
 
 // end checks what is read and joins what belongs together.
@@ -235,7 +216,7 @@ func (x *rowReader) row(outer *fields) {
 		case 12<<3 | varint:
 			x.serverPort = in.uint32()
 		case 13<<3 | length, 13<<3 | varint:
-			r.VLAN = in.u16s("vlan", r.VLAN)
+			r.VLAN = list(&in, "vlan", r.VLAN, MaxList)
 		case 14<<3 | length:
 			r.Tunnel = in.string()
 		case 15<<3 | fixed64:
@@ -283,7 +264,7 @@ func (x *rowReader) row(outer *fields) {
 		case 30<<3 | fixed64:
 			r.EntropyS2C = in.double()
 		case 31<<3 | length, 31<<3 | varint:
-			r.ByteDist = in.u32s("byte_dist", r.ByteDist, 256)
+			r.ByteDist = list(&in, "byte_dist", r.ByteDist, 256)
 		case 32<<3 | length:
 			r.TLSVersion = in.string()
 		case 33<<3 | length:
@@ -305,11 +286,11 @@ func (x *rowReader) row(outer *fields) {
 		case 41<<3 | length:
 			r.QUICVersion = in.string()
 		case 42<<3 | length, 42<<3 | varint:
-			r.TLSClientCiphers = in.u16s("tls_client_ciphers", r.TLSClientCiphers)
+			r.TLSClientCiphers = list(&in, "tls_client_ciphers", r.TLSClientCiphers, MaxList)
 		case 43<<3 | length, 43<<3 | varint:
-			r.TLSClientExtensions = in.u16s("tls_client_extensions", r.TLSClientExtensions)
+			r.TLSClientExtensions = list(&in, "tls_client_extensions", r.TLSClientExtensions, MaxList)
 		case 44<<3 | length, 44<<3 | varint:
-			r.TLSServerExtensions = in.u16s("tls_server_extensions", r.TLSServerExtensions)
+			r.TLSServerExtensions = list(&in, "tls_server_extensions", r.TLSServerExtensions, MaxList)
 		case 45<<3 | varint:
 			r.TLSKeyBits = in.uint32()
 		case 46<<3 | length:
@@ -321,15 +302,9 @@ func (x *rowReader) row(outer *fields) {
 		case 49<<3 | length:
 			r.CertChain = certificate(&in, r.CertChain)
 		case 50<<3 | length:
-			if r.DNS == nil {
-				r.DNS = emptyDNS(x.spare.dns)
-			}
-			dns(in.message(), r.DNS)
+			dns(in.message(), made(&r.DNS))
 		case 51<<3 | length:
-			if r.HTTP == nil {
-				r.HTTP = emptyHTTP(x.spare.http)
-			}
-			http(in.message(), r.HTTP)
+			http(in.message(), made(&r.HTTP))
 		case 52<<3 | length:
 			r.HASSH = in.string()
 		case 53<<3 | length:
@@ -349,25 +324,13 @@ func (x *rowReader) row(outer *fields) {
 		case 60<<3 | length:
 			r.JA4TS = in.string()
 		case 61<<3 | length:
-			if r.TLS == nil {
-				r.TLS = emptyTLS(x.spare.tls)
-			}
-			tls(in.message(), r.TLS)
+			tls(in.message(), made(&r.TLS))
 		case 62<<3 | length:
-			if r.QUIC == nil {
-				r.QUIC = emptyQUIC(x.spare.quic)
-			}
-			quic(in.message(), r.QUIC)
+			quic(in.message(), made(&r.QUIC))
 		case 63<<3 | length:
-			if r.SSH == nil {
-				r.SSH = emptied(x.spare.ssh)
-			}
-			ssh(in.message(), r.SSH)
+			ssh(in.message(), made(&r.SSH))
 		case 64<<3 | length:
-			if r.DHCP == nil {
-				r.DHCP = emptyDHCP(x.spare.dhcp)
-			}
-			dhcp(in.message(), r.DHCP)
+			dhcp(in.message(), made(&r.DHCP))
 		case 65<<3 | length, 65<<3 | varint:
 			b, n := in.varints()
 			r.SPLT = reach(&in, "splt_deltas_ns", r.SPLT, x.nanos+n, MaxList)
@@ -410,8 +373,7 @@ func (w *writer) certificates(chain []record.Certificate) {
 	}
 }
 
-// certificate reads one more of a chain. Its own lists are new: those of an earlier
-// row may be shared.
+// certificate reads one more of a chain.
 func certificate(outer *fields, chain []record.Certificate) []record.Certificate {
 	c := one(outer, "cert_chain", &chain)
 	if c == nil {

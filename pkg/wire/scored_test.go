@@ -198,10 +198,11 @@ func TestPlacesOfFaultsAreNamed(t *testing.T) {
 }
 
 // What is written takes no memory but its message. What is read into the same value
-// again and again takes one small allocation, which holds the state of the reading.
-func TestTheHotPathDoesNotAllocate(t *testing.T) {
+// again and again takes one small allocation for the state of the reading, and one for
+// each object, and each list of texts or objects, that the message has.
+func TestTheHotPathAllocatesLittle(t *testing.T) {
 	typicalRow := typicalRecord()
-	typicalRow.CertChain[0].SANs, typicalRow.HTTP = nil, nil // lists inside of lists are new
+	typicalRow.CertChain[0].SANs, typicalRow.HTTP = nil, nil // leaves the chain, DNS, its answers, and the reasons
 	typical := typicalFlow()
 	flowBytes, err := wire.MarshalFlow(nil, typical)
 	if err != nil {
@@ -218,21 +219,24 @@ func TestTheHotPathDoesNotAllocate(t *testing.T) {
 	var f flow.Flow
 	var r, v record.Record
 	buf := make([]byte, 0, 64<<10)
-	for name, do := range map[string]func() error{
-		"marshal flow":       func() error { _, err := wire.MarshalFlow(buf, typical); return err },
-		"unmarshal flow":     func() error { return wire.UnmarshalFlow(flowBytes, &f) },
-		"marshal features":   func() error { _, err := wire.MarshalFeatures(buf, typicalRow); return err },
-		"unmarshal features": func() error { return wire.UnmarshalFeatures(features, &r) },
-		"marshal scored":     func() error { _, err := wire.MarshalScored(buf, features, typicalRow); return err },
-		"marshal verdict":    func() error { _, err := wire.MarshalVerdict(buf, typicalRow); return err },
-		"unmarshal verdict":  func() error { return wire.UnmarshalVerdict(verdict, &v) },
+	for name, c := range map[string]struct {
+		most float64
+		do   func() error
+	}{
+		"marshal flow":       {0, func() error { _, err := wire.MarshalFlow(buf, typical); return err }},
+		"unmarshal flow":     {1, func() error { return wire.UnmarshalFlow(flowBytes, &f) }},
+		"marshal features":   {0, func() error { _, err := wire.MarshalFeatures(buf, typicalRow); return err }},
+		"unmarshal features": {4, func() error { return wire.UnmarshalFeatures(features, &r) }},
+		"marshal scored":     {0, func() error { _, err := wire.MarshalScored(buf, features, typicalRow); return err }},
+		"marshal verdict":    {0, func() error { _, err := wire.MarshalVerdict(buf, typicalRow); return err }},
+		"unmarshal verdict":  {5, func() error { return wire.UnmarshalVerdict(verdict, &v) }},
 	} {
 		if n := testing.AllocsPerRun(50, func() {
-			if err := do(); err != nil {
+			if err := c.do(); err != nil {
 				t.Fatal(err)
 			}
-		}); n > 1 || n > 0 && !strings.HasPrefix(name, "unmarshal") {
-			t.Errorf("%s allocates %v times", name, n)
+		}); n > c.most {
+			t.Errorf("%s allocates %v times, want %v at most", name, n, c.most)
 		}
 	}
 }

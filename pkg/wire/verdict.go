@@ -35,15 +35,13 @@ func MarshalFeatures(dst []byte, r *record.Record) ([]byte, error) {
 	return w.finish(dst, "features")
 }
 
-// UnmarshalFeatures replaces r by what b says. What scoring finds out is set to
-// unscored. The memory of r's lists and objects is used again. Strings of r alias b,
-// which must not be written to afterwards.
+// UnmarshalFeatures resets r and fills it with what b says; score and margin are NaN.
+// Strings of r alias b, which must not be written to afterwards.
 func UnmarshalFeatures(b []byte, r *record.Record) error {
 	if err := checkSize(b, "features"); err != nil {
 		return err
 	}
-	var x rowReader
-	x.begin(b, r)
+	x := newRowReader(b, r)
 	r.Score, r.Margin = math.NaN(), math.NaN()
 	for in := (fields{b: b, check: x.check}); in.next(); {
 		switch in.tag {
@@ -164,15 +162,14 @@ func (w *writer) shadow(shadow []record.Shadow) {
 	}
 }
 
-// UnmarshalVerdict replaces r by what b says. The memory of r's lists and objects is
-// used again. Strings of r alias b, which must not be written to afterwards. A level
-// that this version does not know is Unscored, and the note says so.
+// UnmarshalVerdict resets r and fills it with what b says. Strings of r alias b, which
+// must not be written to afterwards. A level that this version does not know is
+// Unscored, and the note says so.
 func UnmarshalVerdict(b []byte, r *record.Record) error {
 	if err := checkSize(b, "verdict"); err != nil {
 		return err
 	}
-	var x rowReader
-	x.begin(b, r)
+	x := newRowReader(b, r)
 	level := int32(0)
 	for in := (fields{b: b, check: x.check}); in.next(); {
 		switch in.tag {
@@ -260,10 +257,10 @@ func reason(outer *fields, reasons []record.Reason) []record.Reason {
 	return reasons
 }
 
-func shadow(outer *fields, list []record.Shadow) []record.Shadow {
-	s := one(outer, "shadow", &list)
+func shadow(outer *fields, models []record.Shadow) []record.Shadow {
+	s := one(outer, "shadow", &models)
 	if s == nil {
-		return list
+		return models
 	}
 	for in := outer.message(); in.next(); {
 		switch in.tag {
@@ -279,5 +276,5 @@ func shadow(outer *fields, list []record.Shadow) []record.Shadow {
 			in.skip()
 		}
 	}
-	return list
+	return models
 }

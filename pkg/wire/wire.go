@@ -14,8 +14,8 @@
 //
 // Flow, Features and Verdict are written and read by hand (fields.go and writer.go
 // have the primitives); the code generated of the schema is what the tests hold them
-// to. What is read into a value uses its memory again, and its strings and bytes alias
-// the message, which nobody may write to afterwards.
+// to. What is read resets the value first, so that its lists of numbers keep their
+// memory; its strings and bytes alias the message, which nobody may write to afterwards.
 package wire
 
 import (
@@ -62,8 +62,10 @@ const (
 	MaxVector = 1 << 14
 	// MaxList is how many entries any other list may have.
 	MaxList = 1 << 14
-	// MaxOriginal is how many bytes of a refused record a dead letter keeps.
+	// MaxOriginal and MaxKey are how many bytes of a refused record's value and key a
+	// dead letter keeps.
 	MaxOriginal = 256 << 10
+	MaxKey      = 4 << 10
 )
 
 // ErrMalformed is wrapped by the error for a message that is not what the

@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"trench/pkg/bus"
+	"trench/pkg/fault"
 	"trench/pkg/spool"
+	"trench/pkg/stage"
 	"trench/pkg/wire"
 )
 
@@ -346,43 +348,32 @@ func (o *outbox) force() {
 
 // replay sends what is in the spool, until it is empty or ctx ends.
 func (o *outbox) replay(ctx context.Context) {
-	const first, most = 100 * time.Millisecond, 5 * time.Second
-	pause := first
+	wait := fault.Backoff{Min: 100 * time.Millisecond, Max: 5 * time.Second}
+	var out []bus.Record // of the spool, and not sent
 	for ctx.Err() == nil {
-		records, err := o.spool.Next(nil, flightRecords, flightBytes/2)
-		if err == nil && len(records) == 0 {
-			return
-		}
-		for err == nil {
-			if records, err = o.send(ctx, records); err == nil {
-				if err := o.spool.Ack(); err != nil { // at worst, some are sent again
-					o.log.Error("acknowledged flows not noted", "err", err)
-				}
-				pause = first
-				break
-			}
-			if ctx.Err() != nil {
-				o.spool.Release()
+		var err error
+		if len(out) == 0 {
+			if out, err = o.spool.Next(nil, flightRecords, flightBytes/2); err == nil && len(out) == 0 {
 				return
 			}
-			o.log.Error("flows of the spool are not sent, trying again", "records", len(records), "err", err)
-			sleep(ctx, pause)
-			pause, err = min(2*pause, most), nil
 		}
-		if err != nil {
-			o.log.Error("spool not read, trying again", "err", err)
-			sleep(ctx, pause)
-			pause = min(2*pause, most)
+		if err == nil {
+			out, err = o.send(ctx, out)
 		}
+		if err == nil {
+			if err := o.spool.Ack(); err != nil { // at worst, some are sent again
+				o.log.Error("acknowledged flows not noted", "err", err)
+			}
+			wait.Reset()
+			continue
+		}
+		if ctx.Err() == nil {
+			o.log.Error("flows of the spool are not sent, trying again", "records", len(out), "err", err)
+		}
+		_ = wait.Wait(ctx)
 	}
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
+	if len(out) > 0 {
+		o.spool.Release()
 	}
 }
 
@@ -427,14 +418,7 @@ func (o *outbox) send(ctx context.Context, records []bus.Record) (left []bus.Rec
 // bury makes the dead letter of a flow that does not fit on the bus.
 func bury(key, value []byte, why error) bus.Record {
 	now := time.Now()
-	letter, err := wire.MarshalDeadLetter(nil, &wire.DeadLetter{
+	return stage.EncodeDeadLetter(&wire.DeadLetter{
 		Stage: name, Error: why.Error(), Topic: wire.TopicFlows, Partition: -1, Offset: -1, Time: now, Failed: now, Key: key, Value: value,
 	})
-	if err != nil { // it is cut to fit, so this can only be a fault in wire
-		panic(fmt.Sprintf("dead letter does not fit: %v", err))
-	}
-	return bus.Record{
-		Topic: wire.TopicDeadLetter, Key: key, Value: letter,
-		Headers: []bus.Header{{Key: wire.HeaderMessage, Value: []byte(wire.MessageDeadLetter)}},
-	}
 }

@@ -43,8 +43,9 @@ type line struct {
 
 func (l *line) Write(ctx context.Context, records []bus.Record) error {
 	for !l.up.Load() {
-		sleep(ctx, time.Millisecond)
-		if ctx.Err() != nil {
+		select {
+		case <-time.After(time.Millisecond):
+		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
@@ -300,30 +301,36 @@ func TestALiveInterfaceDropsAndCountsWhatIsUnsentAtTheEnd(t *testing.T) {
 func TestFilesWaitForKafka(t *testing.T) {
 	t.Parallel()
 	r := rigOf(t, files, nil)
+	r.readsOnlyWhileThereIsRoom(t, 20, func() bool { return true })
+}
+
+// readsOnlyWhileThereIsRoom adds batches while the bus is away: reading stands still
+// once the queue, and what full reports on, is full, and nothing is lost.
+func (r *rig) readsOnlyWhileThereIsRoom(t *testing.T, batches int, full func() bool) {
+	t.Helper()
 	r.line.up.Store(false)
-	const n = 20
 	read := make(chan struct{})
 	go func() { // ends when everything is put
 		defer close(read)
-		for i := range n * batchRecords {
+		for i := range batches * batchRecords {
 			if err := r.add(r.stop, &flow.Flow{ID: idOf(i)}); err != nil {
 				t.Error(err)
 				return
 			}
 		}
 	}()
-	until(t, "the queue is full", func() bool { return len(r.out.queue) == cap(r.out.queue) })
+	until(t, "the queue is full", func() bool { return len(r.out.queue) == cap(r.out.queue) && full() })
 	select {
 	case <-read:
 		t.Error("reading went on")
-	case <-time.After(20 * time.Millisecond):
+	case <-time.After(50 * time.Millisecond):
 	}
 	r.line.up.Store(true)
 	<-read
 	if err := r.finish(t); err != nil {
 		t.Fatal(err)
 	}
-	inOrder(t, r.sent(t), 0, n*batchRecords)
+	inOrder(t, r.sent(t), 0, batches*batchRecords)
 	r.noDrops(t)
 }
 
@@ -438,31 +445,7 @@ func TestAFullSpoolStopsFilesThatWait(t *testing.T) {
 	c := spoolIn(t.TempDir())
 	c.MaxBytes, c.Full = 400<<10, spool.Wait
 	r := rigOf(t, spoolingFiles, c)
-	r.line.up.Store(false)
-	const n = 40
-	read := make(chan struct{})
-	go func() { // ends when everything is put
-		defer close(read)
-		for i := range n * batchRecords {
-			if err := r.add(r.stop, &flow.Flow{ID: idOf(i)}); err != nil {
-				t.Error(err)
-				return
-			}
-		}
-	}()
-	until(t, "the queue is full", func() bool { return len(r.out.queue) == cap(r.out.queue) && r.out.spool.Stats().Bytes > 350<<10 })
-	select {
-	case <-read:
-		t.Error("reading went on")
-	case <-time.After(50 * time.Millisecond):
-	}
-	r.line.up.Store(true)
-	<-read
-	if err := r.finish(t); err != nil {
-		t.Fatal(err)
-	}
-	inOrder(t, r.sent(t), 0, n*batchRecords)
-	r.noDrops(t)
+	r.readsOnlyWhileThereIsRoom(t, 40, func() bool { return r.out.spool.Stats().Bytes > 350<<10 })
 }
 
 func TestAWrongConfigurationEndsCaptureOnlyWithoutSpool(t *testing.T) {

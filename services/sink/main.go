@@ -59,29 +59,28 @@ func run(ctx context.Context, args []string, stderr io.Writer) int {
 	return service.Main(ctx, service.Program{
 		Name: name, Config: s, Common: &s.Config,
 		Topics: []string{wire.TopicVerdicts, wire.TopicDeadLetter},
-		Needs:  s.needs,
+		Needs:  map[string]obs.Check{"clickhouse": s.checkTables},
 		Run:    s.run,
 	}, args, stderr)
 }
 
-// needs waits for a server with tables, and for a migration that is under way or
-// still to come; tables that do not fit although all are done end the service.
-func (s *settings) needs() (map[string]obs.Check, error) {
-	return map[string]obs.Check{"clickhouse": func(ctx context.Context) error {
-		w, err := store.NewWriter(s.ClickHouse)
-		if err != nil {
-			return fmt.Errorf("%w: %w", service.ErrFatal, err)
-		}
-		defer w.Close()
-		applied, unknown := w.Applied(ctx) // before the check: a migration may end in between
-		err = w.Check(ctx)
-		code, _ := fault.CodeOf(unknown)
-		if fault.Of(err) == fault.Configuration && (unknown == nil && int(applied) < len(migrations()) || code.Name == "UNKNOWN_TABLE") {
-			return fmt.Errorf("%w: database %s at %v is at migration %04d of %04d (run `trench migrate`)",
-				store.ErrNotMigrated, s.ClickHouse.Database, s.ClickHouse.Addr, applied, len(migrations()))
-		}
-		return err
-	}}, nil
+// checkTables returns nil when the server has the tables. It waits for a migration that
+// is under way or still to come; tables that do not fit although all are done end the
+// service.
+func (s *settings) checkTables(ctx context.Context) error {
+	w, err := store.NewWriter(s.ClickHouse)
+	if err != nil {
+		return fmt.Errorf("%w: %w", fault.ErrConfiguration, err)
+	}
+	defer w.Close()
+	applied, unknown := w.Applied(ctx) // before the check: a migration may end in between
+	err = w.Check(ctx)
+	code, _ := fault.CodeOf(unknown)
+	if fault.Of(err) == fault.Configuration && (unknown == nil && int(applied) < len(migrations()) || code.Name == "UNKNOWN_TABLE") {
+		return fmt.Errorf("%w: database %s at %v is at migration %04d of %04d (run `trench migrate`)",
+			store.ErrNotMigrated, s.ClickHouse.Database, s.ClickHouse.Addr, applied, len(migrations()))
+	}
+	return err
 }
 
 func (s *settings) run(ctx context.Context, env *service.Env) error {

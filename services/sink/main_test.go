@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"trench/pkg/fault"
 	"trench/pkg/stage"
 	"trench/pkg/store"
 )
@@ -32,17 +33,12 @@ func TestRowsThatAreRefusedAreRejected(t *testing.T) {
 	}
 }
 
-func TestPermanentFaultsOfTheStoreStopTheStage(t *testing.T) {
+func TestFaultsOfTheStoreKeepTheirClass(t *testing.T) {
 	t.Parallel()
-	fault := error(nil)
-	i := &inserter[int]{insert: func(context.Context, []*int) error { return fault }}
-	for _, c := range []struct {
-		fault     error
-		permanent bool
-	}{{store.ErrPermanent, true}, {errors.New("away"), false}} {
-		fault = c.fault
-		if _, err := i.Handle(t.Context(), stage.Batch[int]{Values: []int{1}}); !errors.Is(err, c.fault) || errors.Is(err, stage.ErrPermanent) != c.permanent {
-			t.Errorf("err = %v", err)
+	for _, want := range []error{fault.ErrConfiguration, fault.ErrRefused, errors.New("away")} {
+		i := &inserter[int]{insert: func(context.Context, []*int) error { return want }}
+		if _, err := i.Handle(t.Context(), stage.Batch[int]{Values: []int{1}}); !errors.Is(err, want) || fault.Of(err) != fault.Of(want) {
+			t.Errorf("err = %v, want %v", err, want)
 		}
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"trench/pkg/app"
 	"trench/pkg/config"
 	"trench/pkg/export"
+	"trench/pkg/fault"
 	"trench/pkg/features"
 	"trench/pkg/obs"
 	"trench/pkg/record"
@@ -141,7 +142,7 @@ func (s *sensor) run(ctx context.Context, stdin io.Reader, stdout, stderr io.Wri
 			return err
 		}
 		defer w.Close()
-		if err := w.Check(ctx); errors.Is(err, store.ErrPermanent) {
+		if err := w.Check(ctx); errors.Is(err, fault.ErrConfiguration) {
 			return err
 		}
 		k := &keeper{w: w, log: log, refused: promauto.With(reg).NewCounter(prometheus.CounterOpts{
@@ -188,7 +189,7 @@ func (k *keeper) keep(ctx context.Context, rows []*record.Record) error {
 	for _, r := range rows {
 		r.Trace = []record.Hop{{Stage: "run", Micros: now, Partition: -1, Offset: -1}}
 	}
-	for wait := 100 * time.Millisecond; ; {
+	for wait := (fault.Backoff{Min: 100 * time.Millisecond, Max: 5 * time.Second}); ; {
 		err := k.w.Write(late, rows)
 		var refused *store.RefusedError
 		switch {
@@ -200,15 +201,12 @@ func (k *keeper) keep(ctx context.Context, rows []*record.Record) error {
 				k.log.Error("clickhouse does not take a row", "flow", rows[r.Index].FlowID.String(), "err", r.Err)
 			}
 			return nil
-		case errors.Is(err, store.ErrPermanent):
+		case errors.Is(err, fault.ErrConfiguration):
 			return fmt.Errorf("clickhouse: %w", err)
 		}
 		k.log.Warn("clickhouse takes no rows, they wait", "rows", len(rows), "err", err)
-		select {
-		case <-late.Done():
+		if wait.Wait(late) != nil {
 			return fmt.Errorf("clickhouse: %d rows left unwritten: %w", len(rows), err)
-		case <-time.After(wait):
-			wait = min(2*wait, 5*time.Second)
 		}
 	}
 }

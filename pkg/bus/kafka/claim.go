@@ -68,10 +68,10 @@ func (c *claim) Commit(ctx context.Context, next map[int]int64) error {
 		}
 		c.metrics.fail(opCommit, err)
 		// Without its connection a generation is over, too: the group makes a new one.
-		if k := classify(err); k != transient || !temporary(err) {
+		if classify(err) != transient || !temporary(err) {
 			return fmt.Errorf("commit: %w: %w", bus.ErrClaimLost, err)
 		}
-		if wait.sleep(ctx) != nil {
+		if wait.Wait(ctx) != nil {
 			return fmt.Errorf("commit: %w: %w", context.Cause(ctx), err)
 		}
 	}

@@ -157,6 +157,10 @@ func (x *exchange) Required(versions map[protocol.ApiKey]int16) bool {
 	return true
 }
 
+// keptAnswer is how many bytes an exchange keeps for its next answer, however small
+// the last one was.
+const keptAnswer = 128 << 10
+
 // RawExchange implements protocol.RawExchanger.
 func (x *exchange) RawExchange(rw io.ReadWriter) (protocol.Message, error) {
 	if x.versionSpoken < x.version {
@@ -176,7 +180,7 @@ func (x *exchange) RawExchange(rw io.ReadWriter) (protocol.Message, error) {
 	if got := int32(binary.BigEndian.Uint32(head[4:])); got != x.correlation {
 		return nil, fmt.Errorf("%s: the answer to request %d came for %d", x.key, got, x.correlation)
 	}
-	if cap(x.answer) < n {
+	if cap(x.answer) < n || cap(x.answer) > keptAnswer+8*n { // what a backlog took is let go after it
 		x.answer = make([]byte, n)
 	}
 	x.answer = x.answer[:n]

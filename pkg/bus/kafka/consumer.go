@@ -73,19 +73,20 @@ func (c *Consumer) Run(ctx context.Context, serve func(context.Context, bus.Clai
 		case ctx.Err() != nil || errors.Is(err, kafkago.ErrGroupClosed):
 			return nil
 		case err != nil && classify(err) == configuration:
-			return fmt.Errorf("join group %s: %w", c.group, lasting(err))
+			return fmt.Errorf("join group %s: %w", c.group, explain(err))
 		case err != nil:
 			c.metrics.fail(opJoin, err)
 			if fails%10 == 0 {
 				c.log.Warn("can not join the group, trying again", "err", err)
 			}
 			fails++
-			if wait.sleep(ctx) != nil {
+			if wait.Wait(ctx) != nil {
 				return nil
 			}
 			continue
 		}
-		wait, fails = newBackoff(), 0
+		fails = 0
+		wait.Reset()
 		c.metrics.generation()
 		done := make(chan error, 1)
 		gen.Start(func(genCtx context.Context) { done <- c.serve(ctx, genCtx, client, gen, serve) })
@@ -102,9 +103,10 @@ func (c *Consumer) serve(stop, genCtx context.Context, client *client, gen *kafk
 	defer context.AfterFunc(stop, cancel)()
 	parts := gen.Assignments[c.topic]
 	c.log.Info("partitions assigned", "generation", gen.ID, "partitions", len(parts))
-	claim := &claim{ended: ctx.Done(), queue: make(chan []bus.Record), gen: gen, topic: c.topic, metrics: c.metrics}
-	// The readers end with ctx, which serve's return ends at the latest.
+	// The readers end with ctx, which serve's return ends at the latest, or a reader that
+	// gives up.
 	readers, ctx := errgroup.WithContext(ctx)
+	claim := &claim{ended: ctx.Done(), queue: make(chan []bus.Record), gen: gen, topic: c.topic, metrics: c.metrics}
 	lags := map[int]*lag{}
 	for _, a := range parts {
 		lags[a.ID] = c.metrics.follow(c.topic, c.group, a.ID)
@@ -115,7 +117,6 @@ func (c *Consumer) serve(stop, genCtx context.Context, client *client, gen *kafk
 		}
 		readers.Go(func() error { return p.run(ctx, a.Offset) })
 	}
-	claim.ended = ctx.Done() // also when a reader gives up
 	readers.Go(func() error { c.watch(ctx, client, lags); return nil })
 	err := serve(ctx, claim)
 	cancel()

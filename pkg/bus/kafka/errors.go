@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"errors"
+	"time"
 
 	kafkago "github.com/segmentio/kafka-go"
 
@@ -16,23 +17,17 @@ const (
 )
 
 // classify returns what to do about err.
-func classify(err error) fault.Class {
-	var tooLarge kafkago.MessageTooLargeError // of the client itself: it has no code
-	if errors.As(err, &tooLarge) {
-		return refused
-	}
-	var code kafkago.Error
-	if errors.As(err, &code) {
-		return fault.Lookup(fault.Kafka, int(code)).Class
-	}
-	return fault.Of(err)
-}
+func classify(err error) fault.Class { return fault.Of(explain(err)) }
 
-// lasting wraps err so that callers see what its class means.
-func lasting(err error) error {
+// explain adds to an error of the broker what its code means, once.
+func explain(err error) error {
 	var code kafkago.Error
-	if errors.As(err, &code) {
+	if _, told := fault.CodeOf(err); !told && errors.As(err, &code) {
 		return &fault.Error{Code: fault.Lookup(fault.Kafka, int(code)), Err: err}
 	}
 	return fault.Explain(err)
+}
+
+func newBackoff() *fault.Backoff {
+	return &fault.Backoff{Min: 100 * time.Millisecond, Max: 5 * time.Second}
 }

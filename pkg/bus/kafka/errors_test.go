@@ -70,7 +70,7 @@ func TestErrorsOfTheClientHaveTheirClass(t *testing.T) {
 			kafkago.LeaderNotAvailable, kafkago.NotLeaderForPartition, kafkago.RequestTimedOut, kafkago.NotEnoughReplicas,
 			kafkago.GroupCoordinatorNotAvailable, kafkago.InvalidMessage, kafkago.Error(31999),
 		},
-		refused:         {kafkago.MessageSizeTooLarge, kafkago.RecordListTooLarge, kafkago.InvalidRecord, kafkago.InvalidTimestamp, kafkago.MessageTooLargeError{}},
+		refused:         {kafkago.MessageSizeTooLarge, kafkago.RecordListTooLarge, kafkago.InvalidRecord, kafkago.InvalidTimestamp},
 		configuration:   {kafkago.InvalidTopic, kafkago.TopicAuthorizationFailed, kafkago.SASLAuthenticationFailed, x509.UnknownAuthorityError{}, bus.ErrConfiguration},
 		fault.ClaimLost: {kafkago.IllegalGeneration, kafkago.UnknownMemberId, kafkago.RebalanceInProgress, bus.ErrClaimLost},
 	} {
@@ -82,16 +82,20 @@ func TestErrorsOfTheClientHaveTheirClass(t *testing.T) {
 	}
 }
 
-func TestLastingErrorsSayWhatTheyMean(t *testing.T) {
+func TestErrorsSayOnceWhatTheyMean(t *testing.T) {
 	t.Parallel()
-	if err := lasting(kafkago.TopicAuthorizationFailed); !errors.Is(err, bus.ErrConfiguration) || !errors.Is(err, kafkago.TopicAuthorizationFailed) ||
+	if err := explain(kafkago.TopicAuthorizationFailed); !errors.Is(err, bus.ErrConfiguration) || !errors.Is(err, kafkago.TopicAuthorizationFailed) ||
 		!strings.Contains(err.Error(), "give the user of this program the rights") {
 		t.Errorf("err = %v", err)
 	}
-	if err := lasting(kafkago.IllegalGeneration); !errors.Is(err, bus.ErrClaimLost) {
+	twice := explain(fmt.Errorf("read partition 3: %w", explain(kafkago.TopicAuthorizationFailed)))
+	if n := strings.Count(twice.Error(), bus.ErrConfiguration.Error()); n != 1 {
+		t.Errorf("err = %v, which says %d times what it means", twice, n)
+	}
+	if err := explain(kafkago.IllegalGeneration); !errors.Is(err, bus.ErrClaimLost) {
 		t.Errorf("err = %v", err)
 	}
-	if err := lasting(io.EOF); !errors.Is(err, io.EOF) || errors.Is(err, bus.ErrConfiguration) {
+	if err := explain(io.EOF); !errors.Is(err, io.EOF) || errors.Is(err, bus.ErrConfiguration) {
 		t.Errorf("err = %v", err)
 	}
 }

@@ -27,16 +27,17 @@ func Find(ctx context.Context, cfg Config, topic, group string, key []byte, sinc
 	defer client.close()
 	found, err := find(ctx, cfg, client, topic, group, key, since)
 	if err != nil {
-		return nil, fmt.Errorf("kafka at %v: topic %s: %w", cfg.Brokers, topic, lasting(err))
+		return nil, fmt.Errorf("kafka at %v: topic %s: %w", cfg.Brokers, topic, explain(err))
 	}
 	return found, nil
 }
 
 func find(ctx context.Context, cfg Config, client *client, topic, group string, key []byte, since time.Time) ([]Sighting, error) {
-	id, err := partitionOf(ctx, client, topic, key)
+	partitions, err := client.partitions(ctx, topic)
 	if err != nil {
 		return nil, err
 	}
+	id := partitionOf(key, len(partitions))
 	bounds, err := client.bounds(ctx, topic, id)
 	if err != nil {
 		return nil, err
@@ -47,7 +48,7 @@ func find(ctx context.Context, cfg Config, client *client, topic, group string, 
 		return nil, err
 	}
 	next = max(next, bounds[id].first)
-	committed, err := committed(ctx, client, topic, group, id)
+	done, err := committed(ctx, client, topic, group, id)
 	if err != nil {
 		return nil, err
 	}
@@ -56,53 +57,28 @@ func find(ctx context.Context, cfg Config, client *client, topic, group string, 
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	queue := make(chan []bus.Record, 1)
-	m := newMetrics(nil)
 	p := &partition{
-		client: client, topic: topic, id: id, limit: cfg.FetchBytes, queue: queue, lag: m.follow(topic, group, id), metrics: m, log: slog.New(slog.DiscardHandler),
+		client: client, topic: topic, id: id, limit: cfg.FetchBytes, queue: queue, lag: &lag{}, metrics: newMetrics(nil), log: slog.New(slog.DiscardHandler),
 	}
-	done := make(chan error, 1)
-	go func() { done <- p.run(ctx, next) }() // ends with ctx
-	defer func() { cancel(); <-done }()
+	ended := make(chan error, 1)
+	go func() { ended <- p.run(ctx, next) }() // ends with ctx
+	defer func() { cancel(); <-ended }()
 	var out []Sighting
 	for next < end {
 		select {
 		case records := <-queue:
 			for _, r := range records {
 				if bytes.Equal(r.Key, key) && r.Offset < end {
-					out = append(out, Sighting{r, r.Offset < committed})
+					out = append(out, Sighting{r, r.Offset < done})
 				}
 			}
 			next = records[len(records)-1].Offset + 1
-		case err := <-done:
-			done <- nil
+		case err := <-ended:
+			ended <- nil
 			return out, cmp.Or(err, ctx.Err())
 		}
 	}
 	return out, nil
-}
-
-// partitionOf returns where the producer puts a key.
-func partitionOf(ctx context.Context, client *client, topic string, key []byte) (int, error) {
-	meta, err := client.Metadata(ctx, &kafkago.MetadataRequest{Topics: []string{topic}})
-	if err != nil {
-		return 0, err
-	}
-	for _, t := range meta.Topics {
-		if t.Name != topic {
-			continue
-		}
-		if t.Error != nil {
-			return 0, t.Error
-		}
-		all := make([]int, len(t.Partitions))
-		for i := range all {
-			all[i] = i
-		}
-		if len(all) > 0 {
-			return (&kafkago.Hash{}).Balance(kafkago.Message{Key: key}, all...), nil
-		}
-	}
-	return 0, kafkago.UnknownTopicOrPartition
 }
 
 // offsetAt returns the offset of the first record written since, end if none is.

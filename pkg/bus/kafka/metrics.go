@@ -60,7 +60,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		}),
 		generations: counter("generations_total", "Times that partitions were dealt to this member (rebalances)."),
 		errors: vector("errors_total",
-			"Errors of Kafka or the way to it, by what was being done (write, read, join, commit, lag) and what such an error means (transient, refused, configuration, claim_lost).",
+			"Errors of Kafka or the way to it, by what was being done (write, read, join, commit, lag) and what such an error means (transient, refused, configuration, claim lost).",
 			"operation", "class"),
 		skipped: vector("skipped_records_total",
 			"Offsets passed over without a record: deleted (by retention, before they were read) or control (marks of transactions, which are no records).",

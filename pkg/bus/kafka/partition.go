@@ -50,14 +50,15 @@ func (p *partition) run(ctx context.Context, committed int64) error {
 		case ctx.Err() != nil:
 			return nil
 		case err == nil:
-			wait, fails = newBackoff(), 0
+			fails = 0
+			wait.Reset()
 			continue
 		case errors.Is(err, kafkago.OffsetOutOfRange): // no fault: start says what it means
 			known = false
 		case errors.Is(err, recordbatch.ErrFormat):
 			return fmt.Errorf("read partition %d: %w: %w", p.id, bus.ErrConfiguration, err)
 		case classify(err) == configuration:
-			return fmt.Errorf("read partition %d: %w", p.id, lasting(err))
+			return fmt.Errorf("read partition %d: %w", p.id, explain(err))
 		}
 		x = p.exchange() // the connection may still be writing into the old one
 		p.metrics.fail(opRead, err)
@@ -65,7 +66,7 @@ func (p *partition) run(ctx context.Context, committed int64) error {
 			p.log.Warn("can not read, trying again", "partition", p.id, "err", err)
 		}
 		fails++
-		if wait.sleep(ctx) != nil {
+		if wait.Wait(ctx) != nil {
 			return nil
 		}
 	}
@@ -147,6 +148,35 @@ func (p *partition) start(ctx context.Context, committed int64) (int64, error) {
 	p.lag.wait(next, time.Time{})
 	p.lag.reach(end)
 	return next, nil
+}
+
+// partitions returns those of a topic, at least one.
+func (c *client) partitions(ctx context.Context, topic string) ([]kafkago.Partition, error) {
+	meta, err := c.Metadata(ctx, &kafkago.MetadataRequest{Topics: []string{topic}})
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range meta.Topics {
+		if t.Name == topic && (t.Error != nil || len(t.Partitions) > 0) {
+			return t.Partitions, t.Error
+		}
+	}
+	return nil, kafkago.UnknownTopicOrPartition
+}
+
+// partitionOf maps a key to one of n partitions as kafka-go's and Sarama's hash
+// balancers do, so that keys stay where earlier releases put them.
+func partitionOf(key []byte, n int) int {
+	const offset, prime = 2166136261, 16777619 // FNV-1a, 32 bits
+	h := uint32(offset)
+	for _, b := range key {
+		h = (h ^ uint32(b)) * prime
+	}
+	i := int32(h) % int32(n)
+	if i < 0 {
+		i = -i
+	}
+	return int(i)
 }
 
 // span is what a partition holds: its first offset and the one after its last.

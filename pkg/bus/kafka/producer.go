@@ -1,11 +1,11 @@
 package kafka
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -102,7 +102,7 @@ func (p *Producer) Write(ctx context.Context, records []bus.Record) error {
 			refused, err := p.settle(s)
 			switch {
 			case err != nil && classify(err) == configuration:
-				fatal = fmt.Errorf("write to topic %s: %w", s.topic, lasting(err))
+				fatal = fmt.Errorf("write to topic %s: %w", s.topic, explain(err))
 			case err != nil:
 				again, failed = again+max(1, s.sent), err
 			case refused != nil:
@@ -116,14 +116,14 @@ func (p *Producer) Write(ctx context.Context, records []bus.Record) error {
 			return fatal
 		}
 		if failed == nil {
-			wait = newBackoff()
+			wait.Reset()
 			continue
 		}
 		p.metrics.retried(again)
 		if round%10 == 0 && ctx.Err() == nil {
 			p.log.Warn("kafka does not acknowledge, trying again", "records", again, "err", failed)
 		}
-		if wait.sleep(ctx) != nil {
+		if wait.Wait(ctx) != nil {
 			return fmt.Errorf("write %d records to kafka: %w: %w", remaining(shares), context.Cause(ctx), failed)
 		}
 	}
@@ -198,51 +198,29 @@ func (p *Producer) deal(ctx context.Context, records []bus.Record, huge bool) ([
 func (p *Producer) partitions(ctx context.Context, topic string) (int, error) {
 	wait := newBackoff()
 	for try := 0; ; try++ {
-		meta, err := p.client.Metadata(ctx, &kafkago.MetadataRequest{Topics: []string{topic}})
+		all, err := p.client.partitions(ctx, topic)
 		if err == nil {
-			if len(meta.Topics) != 1 {
-				return 0, fmt.Errorf("topic %s: metadata of %d topics", topic, len(meta.Topics))
-			}
-			if err = meta.Topics[0].Error; err == nil && len(meta.Topics[0].Partitions) > 0 {
-				return len(meta.Topics[0].Partitions), nil
-			}
+			return len(all), nil
 		}
 		p.metrics.fail(opWrite, err)
 		if classify(err) == configuration {
-			return 0, fmt.Errorf("topic %s: %w", topic, lasting(err))
+			return 0, fmt.Errorf("topic %s: %w", topic, explain(err))
 		}
 		if try%10 == 0 && ctx.Err() == nil {
 			p.log.Warn("the topic is not known yet, trying again", "topic", topic, "err", err)
 		}
-		if wait.sleep(ctx) != nil {
-			return 0, fmt.Errorf("topic %s: %w: %w", topic, context.Cause(ctx), errOr(err, kafkago.UnknownTopicOrPartition))
+		if wait.Wait(ctx) != nil {
+			return 0, fmt.Errorf("topic %s: %w: %w", topic, context.Cause(ctx), err)
 		}
 	}
 }
 
-func errOr(err, other error) error {
-	if err != nil {
-		return err
-	}
-	return other
-}
-
-// partition maps a key to one of n partitions as kafka-go's and Sarama's hash
-// balancers do, so that keys stay where earlier releases put them.
+// partition returns one of n for a key; records without a key go round.
 func (p *Producer) partition(key []byte, n int) int {
 	if key == nil {
 		return int(p.robin.Add(1)-1) % n
 	}
-	const offset, prime = 2166136261, 16777619 // FNV-1a, 32 bits
-	h := uint32(offset)
-	for _, b := range key {
-		h = (h ^ uint32(b)) * prime
-	}
-	i := int32(h) % int32(n)
-	if i < 0 {
-		i = -i
-	}
-	return int(i)
+	return partitionOf(key, n)
 }
 
 // send sends the next batch of every share and notes in each what became of it. An
@@ -277,15 +255,21 @@ func (p *Producer) byLeader(ctx context.Context, shares []share) ([][]*share, er
 		for last < len(shares) && shares[last].topic == topic {
 			last++
 		}
-		leaders, err := p.leaders(ctx, topic)
+		all, err := p.client.partitions(ctx, topic)
 		if err != nil && classify(err) == configuration {
-			return nil, fmt.Errorf("topic %s: %w", topic, lasting(err))
+			return nil, fmt.Errorf("topic %s: %w", topic, explain(err))
+		}
+		leaders := map[int32]int{}
+		for _, part := range all {
+			if part.Leader.Host != "" {
+				leaders[int32(part.ID)] = part.Leader.ID
+			}
 		}
 		for i := first; i < last; i++ {
 			s := &shares[i]
 			leader, ok := leaders[s.partition]
 			if !ok {
-				s.err = errOr(err, kafkago.LeaderNotAvailable)
+				s.err = cmp.Or(err, error(kafkago.LeaderNotAvailable))
 				continue
 			}
 			k := place{topic, leader}
@@ -299,26 +283,6 @@ func (p *Producer) byLeader(ctx context.Context, shares []share) ([][]*share, er
 		first = last
 	}
 	return groups, nil
-}
-
-// leaders returns the broker that leads each partition that has a leader.
-func (p *Producer) leaders(ctx context.Context, topic string) (map[int32]int, error) {
-	meta, err := p.client.Metadata(ctx, &kafkago.MetadataRequest{Topics: []string{topic}})
-	if err != nil {
-		return nil, err
-	}
-	leaders := map[int32]int{}
-	for _, t := range meta.Topics {
-		if t.Error != nil {
-			return nil, t.Error
-		}
-		for _, part := range t.Partitions {
-			if part.Leader.Host != "" {
-				leaders[int32(part.ID)] = part.Leader.ID
-			}
-		}
-	}
-	return leaders, nil
 }
 
 var errNoAnswer = errors.New("the broker did not answer for the partition")
@@ -408,22 +372,4 @@ func (p *Producer) settle(s *share) (*bus.Refusal, error) {
 	s.left = s.left[1:]
 	s.limit = min(2*s.limit, p.records)
 	return found, nil
-}
-
-// backoff waits longer and longer, up to 5 s, with jitter.
-type backoff struct{ next time.Duration }
-
-func newBackoff() *backoff { return &backoff{next: 100 * time.Millisecond} }
-
-func (b *backoff) sleep(ctx context.Context) error {
-	d := b.next/2 + rand.N(b.next)
-	b.next = min(b.next*2, 5*time.Second)
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
 }

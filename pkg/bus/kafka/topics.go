@@ -63,18 +63,10 @@ func persist(ctx context.Context, cfg Config, do func(*client) error) error {
 		if err == nil {
 			return nil
 		}
-		if classify(err) == configuration {
-			return fmt.Errorf("topics: %w", lasting(err))
-		}
-		if invalid(err) || ctx.Err() != nil || wait.sleep(ctx) != nil {
-			return fmt.Errorf("topics: kafka at %v: %w", cfg.Brokers, err)
+		if classify(err) == configuration || wait.Wait(ctx) != nil {
+			return fmt.Errorf("topics: kafka at %v: %w", cfg.Brokers, explain(err))
 		}
 	}
-}
-
-func invalid(err error) bool {
-	return errors.Is(err, kafkago.InvalidPartitionNumber) || errors.Is(err, kafkago.InvalidReplicationFactor) ||
-		errors.Is(err, kafkago.InvalidConfiguration)
 }
 
 // missing is what Differs says of a topic that does not exist.
@@ -189,7 +181,7 @@ func Ping(ctx context.Context, cfg Config, topics ...string) error {
 	defer client.close()
 	meta, err := client.Metadata(ctx, &kafkago.MetadataRequest{Topics: topics})
 	if err != nil {
-		return fmt.Errorf("kafka at %v: %w", cfg.Brokers, lasting(err))
+		return fmt.Errorf("kafka at %v: %w", cfg.Brokers, explain(err))
 	}
 	for _, name := range topics {
 		i := slices.IndexFunc(meta.Topics, func(t kafkago.Topic) bool { return t.Name == name })
@@ -197,7 +189,7 @@ func Ping(ctx context.Context, cfg Config, topics ...string) error {
 			return fmt.Errorf("kafka at %v: topic %s is missing: run `trench topics`", cfg.Brokers, name)
 		}
 		if err := meta.Topics[i].Error; err != nil {
-			return fmt.Errorf("kafka at %v: topic %s: %w", cfg.Brokers, name, lasting(err))
+			return fmt.Errorf("kafka at %v: topic %s: %w", cfg.Brokers, name, explain(err))
 		}
 	}
 	return nil

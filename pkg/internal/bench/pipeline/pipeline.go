@@ -96,9 +96,9 @@ func Measure(ctx context.Context, cfg Config) (*Report, error) {
 
 // steps are the stages after capture, by what they read and as whom.
 var steps = []struct{ name, topic, group string }{
-	{"features", wire.TopicFlows, "trench-features"},
-	{"scoring", wire.TopicFeatures, "trench-scoring"},
-	{"sink", wire.TopicVerdicts, "trench-sink"},
+	{"features", wire.TopicFlows, wire.GroupFeatures},
+	{"scoring", wire.TopicFeatures, wire.GroupScoring},
+	{"sink", wire.TopicVerdicts, wire.GroupSink},
 }
 
 func (r *rig) measure(ctx context.Context) (*Report, error) {

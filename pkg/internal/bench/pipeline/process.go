@@ -118,7 +118,7 @@ func (p *process) await(ctx context.Context, check func() error) error {
 		}
 		select {
 		case <-p.done:
-			return fmt.Errorf("%s ended: %v\n%s", p.name, p.cmd.ProcessState, p.log.String())
+			return p.ended()
 		case <-ctx.Done():
 			return fmt.Errorf("%s: %w: %w\n%s", p.name, ctx.Err(), err, p.log.String())
 		case <-tick.C:
@@ -126,11 +126,16 @@ func (p *process) await(ctx context.Context, check func() error) error {
 	}
 }
 
+// ended says how the process has ended, which nobody had asked it to.
+func (p *process) ended() error {
+	return fmt.Errorf("%s ended: %v\n%s", p.name, p.cmd.ProcessState, p.log.String())
+}
+
 // stop asks the process to end and waits for it.
 func (p *process) stop() error {
 	select {
 	case <-p.done:
-		return fmt.Errorf("%s ended: %v\n%s", p.name, p.cmd.ProcessState, p.log.String())
+		return p.ended()
 	default:
 	}
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
