@@ -8,6 +8,10 @@ import (
 	"trench/pkg/fault"
 )
 
+// ErrNotMigrated is wrapped by Check's error for a database that is not there or
+// has no tables yet.
+var ErrNotMigrated = errors.New("not migrated")
+
 // explain adds to an error of the server what its code means; see package fault.
 func explain(err error) error {
 	var e *clickhouse.Exception

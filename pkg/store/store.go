@@ -77,7 +77,7 @@ func (w *Writer) Check(ctx context.Context) error {
 		return fmt.Errorf("clickhouse at %v: %w", w.cfg.Addr, explain(err))
 	}
 	if len(found) == 0 {
-		return fmt.Errorf("not migrated: database %s at %v has no tables (run `trench migrate`)", w.cfg.Database, w.cfg.Addr)
+		return fmt.Errorf("%w: database %s at %v has no tables (run `trench migrate`)", ErrNotMigrated, w.cfg.Database, w.cfg.Addr)
 	}
 	faults := compare(found, w.flows)
 	faults = append(faults, compare(found, w.vectors)...)
