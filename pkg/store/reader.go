@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -45,16 +44,13 @@ type Letter struct {
 	Replayed time.Time // when its record was put back on its topic, zero if never
 }
 
-// ErrNotWhole is wrapped by the error for a letter whose record can not be made again.
-var ErrNotWhole = errors.New("can not be replayed")
-
-// Whole returns nil when the letter holds the whole record.
+// Whole returns nil when the letter holds the whole record, so that it can be made again.
 func (l *Letter) Whole() error {
 	switch {
 	case l.ValueBytes > uint64(len(l.Value)):
-		return fmt.Errorf("%s: %w: it holds %d of the record's %d bytes", l.ID, ErrNotWhole, len(l.Value), l.ValueBytes)
+		return fmt.Errorf("%s: can not be replayed: it holds %d of the record's %d bytes", l.ID, len(l.Value), l.ValueBytes)
 	case l.Partition < 0 && len(l.Value) == 0:
-		return fmt.Errorf("%s: %w: the record never came to be", l.ID, ErrNotWhole)
+		return fmt.Errorf("%s: can not be replayed: the record never came to be", l.ID)
 	}
 	return nil
 }

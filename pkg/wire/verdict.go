@@ -45,20 +45,28 @@ func UnmarshalFeatures(b []byte, r *record.Record) error {
 	r.Score, r.Margin = math.NaN(), math.NaN()
 	for in := (fields{b: b, check: x.check}); in.next(); {
 		switch in.tag {
-		case rowField<<3 | length:
-			x.row(&in)
-		case vectorField<<3 | length, vectorField<<3 | fixed32:
-			x.floats(&in)
 		case featuresSchema<<3 | length:
 			r.VectorSchema = in.string()
-		case valuesField<<3 | length:
-			x.vector = in.bytes()
 		default:
-			in.skip()
+			x.shared(&in)
 		}
 	}
 	x.end()
 	return x.wrap("features")
+}
+
+// shared reads a field that Features and Verdict have both, or skips it.
+func (x *rowReader) shared(in *fields) {
+	switch in.tag {
+	case rowField<<3 | length:
+		x.row(in)
+	case vectorField<<3 | length, vectorField<<3 | fixed32:
+		x.floats(in)
+	case valuesField<<3 | length:
+		x.vector = in.bytes()
+	default:
+		in.skip()
+	}
 }
 
 // floats reads a vector as version 0.0 wrote it.
@@ -173,10 +181,6 @@ func UnmarshalVerdict(b []byte, r *record.Record) error {
 	level := int32(0)
 	for in := (fields{b: b, check: x.check}); in.next(); {
 		switch in.tag {
-		case rowField<<3 | length:
-			x.row(&in)
-		case vectorField<<3 | length, vectorField<<3 | fixed32:
-			x.floats(&in)
 		case verdictScore<<3 | fixed64:
 			r.Score = in.double()
 		case 4<<3 | fixed64:
@@ -191,10 +195,8 @@ func UnmarshalVerdict(b []byte, r *record.Record) error {
 			r.VectorSchema = in.string()
 		case 9<<3 | length:
 			r.Shadow = shadow(&in, r.Shadow)
-		case valuesField<<3 | length:
-			x.vector = in.bytes()
 		default:
-			in.skip()
+			x.shared(&in)
 		}
 	}
 	x.end()

@@ -147,6 +147,7 @@ func (p *Producer) deal(ctx context.Context, records []bus.Record, huge bool) ([
 	type place struct{ first, count int } // of a topic's partitions in shares
 	topics := map[string]place{}
 	of := make([]int, len(records)) // the share of each record
+	var counts []int                // of records, by share
 	var last string
 	var at place
 	for i := range records {
@@ -165,20 +166,19 @@ func (p *Producer) deal(ctx context.Context, records []bus.Record, huge bool) ([
 				at = place{len(shares), n}
 				topics[r.Topic] = at
 				for id := range n {
-					shares = append(shares, share{topic: r.Topic, partition: int32(id), limit: p.records})
+					shares, counts = append(shares, share{topic: r.Topic, partition: int32(id), limit: p.records}), append(counts, 0)
 				}
 			}
 			last = r.Topic
 		}
 		of[i] = at.first + p.partition(r.Key, at.count)
-		shares[of[i]].sent++ // a count, for the moment
+		counts[of[i]]++
 	}
 	// One block of memory for the numbers of all records.
 	all := make([]int, 0, len(records))
-	for i := range shares {
-		s := &shares[i]
-		s.left, s.sent = all[len(all):len(all):len(all)+s.sent], 0
-		all = all[:len(all)+cap(s.left)]
+	for i, n := range counts {
+		shares[i].left = all[len(all) : len(all) : len(all)+n]
+		all = all[:len(all)+n]
 	}
 	for i, to := range of {
 		if to >= 0 {

@@ -26,7 +26,6 @@ type rig struct {
 	client         *kafkago.Client
 	sensors        int   // that capture was run as so far
 	own            []int // cores of the measured program
-	rest           []int // cores of broker and engine
 }
 
 const database = "trench_bench"
@@ -95,8 +94,9 @@ func (r *rig) separate() error { return r.pin([]int{0}, []int{1}) }
 // together lets everything share two cores.
 func (r *rig) together() error { return r.pin([]int{0, 1}, []int{0, 1}) }
 
+// pin gives cores to the measured program, and to broker and engine.
 func (r *rig) pin(own, rest []int) error {
-	r.own, r.rest = own, rest
+	r.own = own
 	return errors.Join(proc.PinAll(r.broker, rest), proc.PinAll(r.engine, rest))
 }
 
