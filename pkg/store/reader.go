@@ -47,8 +47,8 @@ type Letter struct {
 // Whole returns nil when the letter holds the whole record, so that it can be made again.
 func (l *Letter) Whole() error {
 	switch {
-	case l.ValueBytes > uint64(len(l.Value)):
-		return fmt.Errorf("%s: can not be replayed: it holds %d of the record's %d bytes", l.ID, len(l.Value), l.ValueBytes)
+	case l.Cut():
+		return fmt.Errorf("%s: can not be replayed: it holds %d of the record's %d bytes, and key and headers as far as they fit", l.ID, len(l.Value), l.ValueBytes)
 	case l.Partition < 0 && len(l.Value) == 0:
 		return fmt.Errorf("%s: can not be replayed: the record never came to be", l.ID)
 	}

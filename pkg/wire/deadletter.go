@@ -2,6 +2,7 @@ package wire
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -29,10 +30,20 @@ type DeadLetterHeader struct {
 
 // Limits of a dead letter's smaller parts; what is longer is cut.
 const (
-	maxValue   = 4 << 10 // of a header
-	maxError   = 8 << 10
-	maxHeaders = 64
+	maxHeaderKey   = 256
+	maxHeaderValue = 4 << 10
+	maxError       = 8 << 10
+	maxHeaders     = 64
 )
+
+// Cut reports whether a part of the record may have been cut: the value is shorter than
+// it was, or another part has as many bytes, or headers, as a letter holds.
+func (d *DeadLetter) Cut() bool {
+	if d.ValueBytes > uint64(len(d.Value)) || len(d.Key) == MaxKey || len(d.Headers) == maxHeaders {
+		return true
+	}
+	return slices.ContainsFunc(d.Headers, func(h DeadLetterHeader) bool { return len(h.Key) == maxHeaderKey || len(h.Value) == maxHeaderValue })
+}
 
 // MarshalDeadLetter appends d's message to dst, cut to the limits: the error
 // text, the key, the value and the headers are shortened, so that it always fits
@@ -48,7 +59,7 @@ func MarshalDeadLetter(dst []byte, d *DeadLetter) ([]byte, error) {
 		if i == maxHeaders {
 			break
 		}
-		m.Headers = append(m.Headers, &trenchv1.DeadLetterHeader{Key: head(h.Key, 256), Value: head(h.Value, maxValue)})
+		m.Headers = append(m.Headers, &trenchv1.DeadLetterHeader{Key: head(h.Key, maxHeaderKey), Value: head(h.Value, maxHeaderValue)})
 	}
 	out, err := proto.MarshalOptions{Deterministic: true}.MarshalAppend(dst, m)
 	if err != nil {

@@ -79,6 +79,8 @@ func TestALetterIsShownWithWhatCanBeDone(t *testing.T) {
 		{func(*store.Letter) {}, []string{"error      bad·[2J", "trench.flows.v1 3:17", "flow_id    010203", "this version can read it", "read from partition 3 offset 18822", `header     h: "x"`, "00000000  "}},
 		{func(l *store.Letter) { l.Value = []byte{0xff}; l.ValueBytes = 1 }, []string{"can not read it either"}},
 		{func(l *store.Letter) { l.ValueBytes += 100 }, []string{"can not be replayed: it holds"}},
+		{func(l *store.Letter) { l.Key = make([]byte, wire.MaxKey) }, []string{"can not be replayed: it holds"}},
+		{func(l *store.Letter) { l.Headers[1].Value = make([]byte, 4<<10) }, []string{"can not be replayed: it holds"}},
 		{func(l *store.Letter) { l.Partition, l.Offset, l.Value, l.ValueBytes = -1, -1, nil, 0 }, []string{"for trench.flows.v1", "the record never came to be"}},
 		{func(l *store.Letter) { l.Topic = "other" }, []string{"none of trench's"}},
 		{func(l *store.Letter) { l.Key = []byte("k"); l.Replayed = noon }, []string{"key        6b", "replayed   2026-01-31T12:00:00Z"}},

@@ -396,7 +396,7 @@ func (r *run) revive(t *testing.T) (n int) {
 
 // groups are the consumer groups with the topics they read.
 var groups = map[string]string{
-	"trench-features": wire.TopicFlows, "trench-scoring": wire.TopicFeatures, "trench-sink": wire.TopicVerdicts, "trench-sink-deadletters": wire.TopicDeadLetter,
+	wire.GroupFeatures: wire.TopicFlows, wire.GroupScoring: wire.TopicFeatures, wire.GroupSink: wire.TopicVerdicts, wire.GroupDeadLetters: wire.TopicDeadLetter,
 }
 
 // idle returns nil when every group has committed everything.
