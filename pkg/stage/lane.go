@@ -26,7 +26,8 @@ type lane[T any] struct {
 	cancel  context.CancelCauseFunc
 	doomed  bool // by its worker: not to be committed
 
-	values []T
+	slots  slots[T]
+	values []T      // one for each record, from slots
 	batch  Batch[T] // what could be decoded; its values lie in values
 	losses []loss
 
@@ -65,10 +66,10 @@ func (l *lane[T]) reset() {
 	clear(l.records)
 	clear(l.batch.Records)
 	clear(l.losses)
-	for i := range l.values[:min(len(l.values), len(l.records))] {
+	for i := range l.values {
 		forget(&l.values[i])
 	}
-	l.records, l.batch.Records, l.losses = l.records[:0], l.batch.Records[:0], l.losses[:0]
+	l.values, l.records, l.batch.Records, l.losses = nil, l.records[:0], l.batch.Records[:0], l.losses[:0]
 	l.err, l.doomed = nil, false
 	l.finished.Store(false)
 }
@@ -106,7 +107,7 @@ func (l *lane[T]) deliver(ctx context.Context) error {
 const blameStage = 10
 
 func (l *lane[T]) decode() {
-	l.values = resized(l.values, len(l.records))
+	l.values = l.slots.take(len(l.records))
 	for i := range l.records {
 		rec := &l.records[i]
 		if err := l.decodeOne(rec, &l.values[len(l.batch.Records)]); err != nil {

@@ -71,15 +71,14 @@ type Pipe[In, Out any] struct {
 	Stage    string
 	Producer bus.Producer
 
-	out     []Out
+	out     slots[Out]
 	records []bus.Record
 	index   []int // of records in the batch
 }
 
 // Handle implements Handler.
 func (p *Pipe[In, Out]) Handle(ctx context.Context, batch Batch[In]) ([]Reject, error) {
-	p.out = resized(p.out, len(batch.Values))
-	out := p.out[:len(batch.Values)]
+	out := p.out.take(len(batch.Values))
 	defer func() {
 		for i := range out {
 			forget(&out[i])
@@ -112,17 +111,28 @@ func (p *Pipe[In, Out]) Handle(ctx context.Context, batch Batch[In]) ([]Reject, 
 	return rejects, nil
 }
 
-// resized returns values, for a batch of n at least. When batches are small again after
-// a backlog, it lets go of what that took.
-func resized[T any](values []T, n int) []T {
-	const kept = 64
-	if len(values) > kept+4*n {
-		return make([]T, n)
+// slots are values that are used again for one batch after another.
+type slots[T any] struct {
+	values []T
+	spare  int // batches in a row that have needed less than half of them
+}
+
+// patience is how many small batches in a row end the memory of large ones: so a
+// backlog leaves nothing behind, and batches of changing size cost no memory anew.
+const patience = 8
+
+// take returns the first n values, emptied.
+func (s *slots[T]) take(n int) []T {
+	if s.spare++; 2*n >= len(s.values) {
+		s.spare = 0
 	}
-	if more := n - len(values); more > 0 {
-		values = append(values, make([]T, more)...)
+	if s.spare == patience {
+		s.values, s.spare = make([]T, n), 0
 	}
-	return values
+	if more := n - len(s.values); more > 0 {
+		s.values = append(s.values, make([]T, more)...)
+	}
+	return s.values[:n]
 }
 
 // forget empties a value between batches. A decoded value may alias the record it was

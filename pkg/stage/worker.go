@@ -129,8 +129,8 @@ func (w *worker[T]) advance(heard, late context.Context, claim bus.Claim) error 
 
 // dispatch gives the next batch to a free lane.
 func (w *worker[T]) dispatch(late context.Context) {
-	l := w.free[len(w.free)-1]
-	w.free, w.queue = w.free[:len(w.free)-1], append(w.queue, l)
+	l := w.free[0] // in turns, so that each lane's memory follows the size of batches
+	w.free, w.queue = slices.Delete(w.free, 0, 1), append(w.queue, l)
 	l.take(&w.next)
 	w.next.count(w.r.Config.BatchBytes)
 	w.r.metrics.flying.Inc()

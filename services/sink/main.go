@@ -55,7 +55,7 @@ func (s *settings) Validate() error {
 func run(ctx context.Context, args []string, stderr io.Writer) int {
 	s := &settings{Config: service.DefaultConfig(port), Stage: stage.DefaultConfig(), ClickHouse: store.DefaultConfig()}
 	// ClickHouse likes few and large inserts: every one makes parts that it has to merge.
-	s.Stage.BatchRecords, s.Stage.BatchBytes, s.Stage.BatchAge, s.Stage.InFlight = 10_000, 64<<20, time.Second, 2
+	s.Stage.BatchRecords, s.Stage.BatchBytes, s.Stage.BatchAge, s.Stage.InFlight = 5000, 32<<20, time.Second, 2
 	return service.Main(ctx, service.Program{
 		Name: name, Config: s, Common: &s.Config,
 		Topics: []string{wire.TopicVerdicts, wire.TopicDeadLetter},
