@@ -67,9 +67,8 @@ func byMonths[R any](rows []*R, month func(*R) int) []piece[R] {
 // its columns by reflection, value by value, which costs three times the rest of
 // the insert; so they are written here, as the server would send them, and the client reads them.
 func send[R any](ctx context.Context, w *Writer, t table[R], rows []*R) (size int, err error) {
-	// The client waits without end for the answer to an insert.
-	ctx, cancel := context.WithTimeout(ctx, w.cfg.Timeout)
-	defer cancel()
+	ctx, end := bounded(ctx, w.cfg.Timeout)
+	defer func() { err = end(err) }()
 	settings := clickhouse.Settings{"max_partitions_per_insert_block": maxMonths}
 	ctx = clickhouse.Context(ctx, clickhouse.WithSettings(settings), clickhouse.WithColumnNamesAndTypes(t.names()))
 	batch, err := w.conn.PrepareBatch(ctx, t.insert(w.cfg.Database))
@@ -97,6 +96,25 @@ func send[R any](ctx context.Context, w *Writer, t table[R], rows []*R) (size in
 		return 0, explain(err)
 	}
 	return size, nil
+}
+
+// bounded returns a context for one insert, which ends with ctx and after a time, for the
+// client waits without end for the answer. It is not ended when the insert is done:
+// the client may only then look whether it is, and would close the connection,
+// which by then serves another insert. end is called with the insert's error, and adds
+// why the context has ended.
+func bounded(ctx context.Context, d time.Duration) (insert context.Context, end func(error) error) {
+	insert, cancel := context.WithCancelCause(context.WithoutCancel(ctx)) // so it hangs on nothing, and is collected
+	stop := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
+	timer := time.AfterFunc(d, func() { cancel(fmt.Errorf("no answer in %v: %w", d, context.DeadlineExceeded)) })
+	return insert, func(err error) error {
+		stop()
+		timer.Stop()
+		if err != nil && insert.Err() != nil {
+			return fmt.Errorf("%w: %w", context.Cause(insert), err)
+		}
+		return err
+	}
 }
 
 // filler fills columns of the client. Its memory is used for one column after the
