@@ -8,12 +8,8 @@ import (
 	"trench/pkg/bus"
 )
 
-// Limits of a record as it is read.
-const (
-	maxHeaders = 64
-	// maxNames bounds the topics and header names that are kept to be used again.
-	maxNames = 64
-)
+// maxHeaders is how many headers a record may have.
+const maxHeaders = 64
 
 // appendRecord appends what the payload of a frame holds: topic, key, value and
 // headers. What the bus sets itself is left out.
@@ -49,20 +45,20 @@ var errRecord = errors.New("no record in a whole frame")
 
 // decoder reads records. What they hold aliases the payloads.
 type decoder struct {
-	names   map[string]string // topics and header names, one copy of each
-	headers []bus.Header      // of the batch, cut into the records' own
+	names   bus.Names    // topics and header names
+	headers []bus.Header // of the batch, cut into the records' own
 }
 
 func (d *decoder) record(payload []byte, r *bus.Record) error {
 	c := cursor{b: payload}
-	*r = bus.Record{Topic: d.name(c.bytes()), Key: c.bytes(), Value: c.bytes()}
+	*r = bus.Record{Topic: d.names.Of(c.bytes()), Key: c.bytes(), Value: c.bytes()}
 	n := c.uvarint()
 	if n > maxHeaders {
 		return errRecord
 	}
 	from := len(d.headers)
 	for range n {
-		d.headers = append(d.headers, bus.Header{Key: d.name(c.bytes()), Value: c.bytes()})
+		d.headers = append(d.headers, bus.Header{Key: d.names.Of(c.bytes()), Value: c.bytes()})
 	}
 	if c.bad || len(c.b) > 0 {
 		return errRecord
@@ -71,17 +67,6 @@ func (d *decoder) record(payload []byte, r *bus.Record) error {
 		r.Headers = d.headers[from:len(d.headers):len(d.headers)]
 	}
 	return nil
-}
-
-func (d *decoder) name(b []byte) string {
-	if s, ok := d.names[string(b)]; ok {
-		return s
-	}
-	s := string(b)
-	if len(d.names) < maxNames {
-		d.names[s] = s
-	}
-	return s
 }
 
 // cursor reads what appendRecord wrote; bad says that it could not.

@@ -120,7 +120,7 @@ func Open(cfg Config, log *slog.Logger) (*Spool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("spool: %w", err)
 	}
-	s := &Spool{cfg: cfg, log: log, create: create, reader: reader{decoder: decoder{names: map[string]string{}}}}
+	s := &Spool{cfg: cfg, log: log, create: create}
 	if err := s.open(); err != nil {
 		return nil, fmt.Errorf("spool %s: %w", cfg.Dir, errors.Join(err, s.release()))
 	}

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"trench/pkg/internal/bench/proc"
 )
 
 // Watch looks at the memory of services every second.
@@ -71,7 +73,8 @@ func (w *Watch) look() {
 		if !ok {
 			continue
 		}
-		bytes, age := Resident(pid), time.Since(begun)
+		rss, _ := proc.RSS(pid) // 0 when it is gone
+		bytes, age := int(rss), time.Since(begun)
 		w.mu.Lock()
 		w.most[s.Name] = max(w.most[s.Name], bytes)
 		g := w.lives[life{s.Name, begun}]

@@ -25,11 +25,8 @@ type Decoder struct {
 	topic     string
 	partition int
 	zstd      *zstd.Decoder
-	names     map[string]string // header keys seen, so that they are not made anew for each record
+	names     bus.Names // header keys
 }
-
-// maxNames bounds how many header keys are remembered.
-const maxNames = 64
 
 // NewDecoder returns a decoder whose records name this topic and partition.
 func NewDecoder(topic string, partition int) (*Decoder, error) {
@@ -37,7 +34,7 @@ func NewDecoder(topic string, partition int) (*Decoder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("zstd: %w", err)
 	}
-	return &Decoder{topic: topic, partition: partition, zstd: z, names: map[string]string{}}, nil
+	return &Decoder{topic: topic, partition: partition, zstd: z}, nil
 }
 
 // Close frees what the decoder holds.
@@ -130,21 +127,10 @@ func (d *Decoder) record(c *cursor, r *bus.Record, h Header, headers []bus.Heade
 		if !ok || !more {
 			return headers, false
 		}
-		headers = append(headers, bus.Header{Key: d.name(name), Value: value})
+		headers = append(headers, bus.Header{Key: d.names.Of(name), Value: value})
 	}
 	r.Headers = headers[first:len(headers):len(headers)]
 	return headers, len(c.b) == 0
-}
-
-func (d *Decoder) name(b []byte) string {
-	if s, ok := d.names[string(b)]; ok {
-		return s
-	}
-	s := string(b)
-	if len(d.names) < maxNames {
-		d.names[s] = s
-	}
-	return s
 }
 
 var errTooLarge = errors.New("the decompressed records are larger than any batch may be")

@@ -38,18 +38,24 @@ func CPUTime(pid int) (time.Duration, error) {
 }
 
 // PeakRSS is the largest resident size that a process has had, in bytes.
-func PeakRSS(pid int) (uint64, error) {
+func PeakRSS(pid int) (uint64, error) { return status(pid, "VmHWM:") }
+
+// RSS is the resident size of a process, in bytes.
+func RSS(pid int) (uint64, error) { return status(pid, "VmRSS:") }
+
+// status reads a size in bytes from what the kernel says of a process.
+func status(pid int, field string) (uint64, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0, err
 	}
 	for line := range strings.Lines(string(b)) {
-		if v, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+		if v, ok := strings.CutPrefix(line, field); ok {
 			kb, err := strconv.ParseUint(strings.TrimSuffix(strings.TrimSpace(v), " kB"), 10, 64)
 			return kb << 10, err
 		}
 	}
-	return 0, fmt.Errorf("/proc/%d/status has no VmHWM", pid)
+	return 0, fmt.Errorf("/proc/%d/status has no %s", pid, field)
 }
 
 // PinAll lets all threads of a process run on some cores only.

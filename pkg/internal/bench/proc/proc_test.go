@@ -16,6 +16,9 @@ func TestTimesOfTheKernelAreRead(t *testing.T) {
 	if cpu, err := proc.CPUTime(os.Getpid()); err != nil || cpu < 10*time.Millisecond || cpu > time.Hour {
 		t.Errorf("CPU time %v, err = %v", cpu, err)
 	}
+	if rss, err := proc.RSS(os.Getpid()); err != nil || rss < 1<<20 {
+		t.Errorf("RSS %d, err = %v", rss, err)
+	}
 	if rss, err := proc.PeakRSS(os.Getpid()); err != nil || rss < 1<<20 {
 		t.Errorf("peak RSS %d, err = %v", rss, err)
 	}
